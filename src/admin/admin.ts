@@ -1,0 +1,90 @@
+/** The admin listener: health, readiness, status and reload. It is never part of the public listener. */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { GatewayError, toGatewayError } from '../errors.ts';
+import type { ReloadResult, ReloadTrigger } from '../config/reload.ts';
+import { splitTarget } from '../http/exchange.ts';
+import type { RequestHandler } from '../http/server.ts';
+import { errorResponse, sendResponse } from '../http/reply.ts';
+import type { Logger } from '../log.ts';
+import { jsonResponse, type BodyResponse } from '../pipeline/response.ts';
+
+/** What the admin listener tells and does. */
+export interface AdminSources {
+  /** Whether requests are being taken: a configuration is in force and the gateway is not stopping. */
+  ready(): boolean;
+  status(): object;
+  reload(trigger: ReloadTrigger): Promise<ReloadResult>;
+  /** Empty: none is asked for. */
+  token(): string;
+  readonly log: Logger;
+}
+
+type Endpoint = (sources: AdminSources) => BodyResponse | Promise<BodyResponse>;
+
+interface AdminRoute {
+  readonly methods: readonly string[];
+  /** Probes carry no token, and learn nothing but whether the gateway is there. */
+  readonly open: boolean;
+  readonly answer: Endpoint;
+}
+
+const routes: ReadonlyMap<string, AdminRoute> = new Map([
+  ['/healthz', { methods: ['GET', 'HEAD'], open: true, answer: () => jsonResponse(200, { status: 'ok' }) }],
+  ['/readyz', { methods: ['GET', 'HEAD'], open: true, answer: readiness }],
+  ['/api/status', { methods: ['GET'], open: false, answer: (sources) => jsonResponse(200, sources.status()) }],
+  ['/api/reload', { methods: ['POST'], open: false, answer: reload }],
+]);
+
+function readiness(sources: AdminSources): BodyResponse {
+  return sources.ready() ? jsonResponse(200, { status: 'ready' }) : jsonResponse(503, { status: 'not ready' });
+}
+
+async function reload(sources: AdminSources): Promise<BodyResponse> {
+  const result = await sources.reload('api');
+  return jsonResponse(result.kind === 'refused' ? 422 : 200, result);
+}
+
+/** Milliseconds that a client has to take an answer off our hands. */
+const answerDeadlineMs = 10_000;
+
+export function createAdminHandler(sources: AdminSources): RequestHandler {
+  return function handle(live) {
+    const { request } = live;
+    const { path } = splitTarget(request.url ?? '/');
+    respond(path, request.method ?? 'GET', request.headers.authorization, sources)
+      .catch((error: unknown) => {
+        const shown = toGatewayError(error);
+        if (shown.code === 'internal_error') sources.log.error('the admin listener failed', { path, error });
+        return errorResponse(shown);
+      })
+      .then((response) => sendResponse(live, response, new Map(), AbortSignal.timeout(answerDeadlineMs)))
+      .catch((error: unknown) => sources.log.debug('an admin answer was not taken', { path, error }));
+  };
+}
+
+async function respond(
+  path: string,
+  method: string,
+  authorization: string | undefined,
+  sources: AdminSources,
+): Promise<BodyResponse> {
+  const route = routes.get(path);
+  if (route === undefined) throw new GatewayError('route_not_found', 'The admin listener has no such path.');
+  if (!route.open) authorise(authorization, sources.token());
+  if (!route.methods.includes(method)) {
+    const allow = route.methods.join(', ');
+    throw new GatewayError('method_not_allowed', `${method} is not allowed here; ${allow} is.`, { headers: { allow } });
+  }
+  return route.answer(sources);
+}
+
+function authorise(authorization: string | undefined, token: string): void {
+  if (token === '') return;
+  const given = /^bearer +(\S+) *$/i.exec(authorization ?? '')?.[1];
+  if (given === undefined) throw new GatewayError('missing_api_key', 'The admin listener asks for its token.');
+  if (!timingSafeEqual(digest(given), digest(token))) {
+    throw new GatewayError('invalid_api_key', 'This is not the token of the admin listener.');
+  }
+}
+
+const digest = (text: string): Buffer => createHash('sha256').update(text).digest();

@@ -1,0 +1,64 @@
+import { createBase64Decoder, InvalidBase64 } from '../images/base64.ts';
+import type { BytesPayload, FilePayload } from '../images/payload.ts';
+import type { LongTextSink } from './json-scan.ts';
+import type { Spool } from './spool.ts';
+
+/** A data URI that is not one, or not in base64. */
+export class InvalidDataUri extends Error {
+  override readonly name = 'InvalidDataUri';
+}
+
+/** Takes a data URI piece by piece (RFC 2397) and spools what it stands for. */
+export interface DataUriReader extends LongTextSink {
+  write(slice: Uint8Array): Promise<void>;
+  /** @throws InvalidDataUri */
+  finish(): Promise<BytesPayload | FilePayload>;
+  discard(): Promise<void>;
+}
+
+const comma = 0x2c;
+/** The longest part before the comma: a media type with a few parameters. */
+const maxHeadBytes = 1024;
+
+/** Whether a text begins like a data URI. */
+export function isDataUri(head: Uint8Array): boolean {
+  return /^data:$/i.test(Buffer.from(head.subarray(0, 5)).toString());
+}
+
+/** Reading throws InvalidDataUri for what is not base64 data, and what the spool throws. */
+export function createDataUriReader(spool: Spool): DataUriReader {
+  const decoder = createBase64Decoder();
+  let head: Uint8Array | undefined = new Uint8Array();
+
+  const decode = async (step: () => Uint8Array): Promise<void> => {
+    try {
+      const bytes = step();
+      if (bytes.byteLength > 0) await spool.write(bytes);
+    } catch (error) {
+      if (error instanceof InvalidBase64) throw new InvalidDataUri('The data URI is not base64.', { cause: error });
+      throw error;
+    }
+  };
+
+  return {
+    async write(slice) {
+      if (head === undefined) return decode(() => decoder.write(slice));
+      const before = head.byteLength;
+      head = Buffer.concat([head, slice.subarray(0, maxHeadBytes)]);
+      const at = head.indexOf(comma);
+      if (at < 0 && head.byteLength >= maxHeadBytes) throw new InvalidDataUri('The data URI has no data.');
+      if (at < 0) return;
+      if (!/^data:[^,]*;base64$/i.test(Buffer.from(head.subarray(0, at)).toString())) {
+        throw new InvalidDataUri('The data URI is not in base64.');
+      }
+      head = undefined;
+      await decode(() => decoder.write(slice.subarray(at + 1 - before)));
+    },
+    async finish() {
+      if (head !== undefined) throw new InvalidDataUri('The data URI has no data.');
+      await decode(() => decoder.end());
+      return spool.finish();
+    },
+    discard: () => spool.discard(),
+  };
+}

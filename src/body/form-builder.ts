@@ -1,0 +1,169 @@
+import { GatewayError } from '../errors.ts';
+import type { ImagePayload } from '../images/payload.ts';
+import { createGatherer } from './gather.ts';
+import { LongText } from './long-text.ts';
+import { decodeText } from './parameters.ts';
+import { invalid, type PartHead } from './part-head.ts';
+import { createUtf8Check } from './utf8.ts';
+
+export interface MultipartLimits {
+  readonly fields: number;
+  /** Of one field. */
+  readonly fieldBytes: number;
+  readonly files: number;
+  /** Of one file. */
+  readonly fileBytes: number;
+  /** Fields and files together. */
+  readonly parts: number;
+  /** Headers of one part. */
+  readonly headerPairs: number;
+}
+
+/** What a part says about its file. None of it is to be trusted. */
+export interface FileInfo {
+  readonly name: string;
+  /** Without folders. */
+  readonly fileName: string;
+  /** As declared, lower case, without parameters. */
+  readonly mediaType: string | undefined;
+}
+
+/** Takes the content of a file. */
+export interface FileSink {
+  /** The next piece, which does not change afterwards. Nothing more is read before the promise has settled. */
+  write(chunk: Uint8Array): void | Promise<void>;
+  finish(): ImagePayload | Promise<ImagePayload>;
+  /** The form turned out bad, before or after `finish`: let go of everything. */
+  discard(): void | Promise<void>;
+}
+
+export interface FormOptions {
+  readonly limits: MultipartLimits;
+  /** A field of more bytes than this is kept as bytes. Without it, every field is a string. */
+  readonly longTextBytes?: number | undefined;
+  /** Called for each file, when its content begins. */
+  openFile(info: FileInfo): FileSink;
+}
+
+export interface FormFile {
+  readonly name: string;
+  readonly fileName: string;
+  /** As the part says, lower case, without parameters. Not to be trusted. */
+  readonly declaredType: string | undefined;
+  readonly payload: ImagePayload;
+}
+
+/** The parts of a form, fields and files each in the order in which they came. */
+export interface MultipartForm<Text> {
+  readonly fields: readonly (readonly [name: string, value: Text])[];
+  readonly files: readonly FormFile[];
+}
+
+/** Takes the content of one part. One call at a time. */
+export interface PartReader {
+  write(chunk: Uint8Array): void | Promise<void>;
+  end(): void | Promise<void>;
+}
+
+/** A form that grows part by part. */
+export interface FormBuilder {
+  /** @throws GatewayError payload_too_large when there are too many parts */
+  openPart(head: PartHead): PartReader;
+  finish(): MultipartForm<string | LongText>;
+  /** Tells every sink to discard. Never rejects. */
+  discard(): Promise<void>;
+}
+
+/** A form that has no parts yet. */
+export function createFormBuilder(options: FormOptions): FormBuilder {
+  const { limits, longTextBytes = Infinity } = options;
+  // A place is taken when a part begins, so that the order is that of the form whichever content is complete first.
+  const fields: { readonly name: string; value: string | LongText }[] = [];
+  const files: { file: FormFile | undefined }[] = [];
+  const sinks: FileSink[] = [];
+  const counts = { parts: 0, fields: 0, files: 0 };
+
+  function count(kind: keyof typeof counts, param: string): void {
+    counts[kind] += 1;
+    if (counts[kind] > limits[kind])
+      throw new GatewayError('payload_too_large', `The form has more than ${limits[kind]} ${kind}.`, { param });
+  }
+
+  function openField({ name, charset }: PartHead): PartReader {
+    count('fields', name);
+    const gathered = createGatherer();
+    const place: (typeof fields)[number] = { name, value: '' };
+    fields.push(place);
+    return {
+      write(chunk) {
+        gathered.add(chunk);
+        checkSize(gathered.byteLength, limits.fieldBytes, name);
+      },
+      end() {
+        const { byteLength } = gathered;
+        const value =
+          byteLength > longTextBytes
+            ? longField(gathered.slices(), byteLength, charset)
+            : decodeText(gathered.joined(), charset);
+        if (value === undefined) throw invalid(`a part without a filename is not text in ${charset}`, name);
+        place.value = value;
+      },
+    };
+  }
+
+  function openFilePart({ name, mediaType }: PartHead, fileName: string): PartReader {
+    count('files', name);
+    const place: (typeof files)[number] = { file: undefined };
+    files.push(place);
+    let sink: FileSink | undefined;
+    let byteLength = 0;
+    const open = (): FileSink => {
+      const opened = options.openFile({ name, fileName, mediaType });
+      sinks.push(opened);
+      return opened;
+    };
+    return {
+      write(chunk) {
+        byteLength += chunk.byteLength;
+        checkSize(byteLength, limits.fileBytes, name);
+        sink ??= open();
+        return sink.write(chunk);
+      },
+      async end() {
+        if (byteLength === 0 && fileName === '') return;
+        sink ??= open();
+        place.file = { name, fileName, declaredType: mediaType, payload: await sink.finish() };
+      },
+    };
+  }
+
+  return {
+    openPart(head) {
+      count('parts', head.name);
+      return head.fileName === undefined ? openField(head) : openFilePart(head, head.fileName);
+    },
+    finish: () => ({
+      fields: fields.map(({ name, value }) => [name, value]),
+      files: files.flatMap(({ file }) => file ?? []),
+    }),
+    async discard() {
+      // What made the form fail is the error to report, not what cleaning up after it met.
+      await Promise.allSettled(sinks.map(async (sink) => sink.discard()));
+    },
+  };
+}
+
+function checkSize(byteLength: number, maxBytes: number, param: string): void {
+  if (byteLength > maxBytes)
+    throw new GatewayError('payload_too_large', `The parameter "${param}" is larger than ${maxBytes} bytes.`, {
+      param,
+    });
+}
+
+/** Only in UTF-8, of which ASCII is a part: another encoding would have to be decoded. */
+function longField(slices: readonly Uint8Array[], byteLength: number, charset: string): LongText | undefined {
+  if (!/^(utf-?8|(us-)?ascii)$/i.test(charset)) return undefined;
+  const check = createUtf8Check();
+  const valid = slices.every((slice) => check.write(slice)) && check.end();
+  return valid ? new LongText({ slices, byteLength, escaped: false }) : undefined;
+}

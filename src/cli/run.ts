@@ -1,0 +1,86 @@
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { keys } from './keys.ts';
+import { reload } from './reload.ts';
+import { schema } from './schema.ts';
+import { start } from './start.ts';
+import type { Command, Terminal } from './terminal.ts';
+import { validate } from './validate.ts';
+
+const commands: readonly Command[] = [start, validate, schema, keys, reload];
+
+/** Runs what the arguments ask for, and gives the exit code: 0 done, 1 failed, 2 used wrongly. */
+export async function runCommand(args: readonly string[], terminal: Terminal): Promise<number> {
+  const parsed = parse(args);
+  if (parsed.kind === 'wrong') {
+    terminal.err(`${parsed.message}\n\n${help}`);
+    return 2;
+  }
+  const { config, rest, wantsHelp, wantsVersion } = parsed;
+  if (wantsVersion) {
+    terminal.out(`${version()}\n`);
+    return 0;
+  }
+  const [name, ...further] = rest;
+  if (wantsHelp || name === undefined || name === 'help') {
+    terminal.out(help);
+    return wantsHelp || name === 'help' ? 0 : 2;
+  }
+  const command = commands.find((candidate) => candidate.name === name);
+  if (command === undefined) {
+    terminal.err(`There is no command \`${name}\`.\n\n${help}`);
+    return 2;
+  }
+  return command.run({ config, rest: further }, terminal);
+}
+
+type Arguments =
+  | { kind: 'wrong'; message: string }
+  | { kind: 'parsed'; config: string; rest: readonly string[]; wantsHelp: boolean; wantsVersion: boolean };
+
+function parse(args: readonly string[]): Arguments {
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        config: { type: 'string', short: 'c', default: './gateway.yaml' },
+        help: { type: 'boolean', short: 'h', default: false },
+        version: { type: 'boolean', short: 'v', default: false },
+      },
+    });
+    const { config, help: wantsHelp, version: wantsVersion } = values;
+    return { kind: 'parsed', config, rest: positionals, wantsHelp, wantsVersion };
+  } catch (error) {
+    return { kind: 'wrong', message: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+const help = `Pinhole: a declarative gateway for image models.
+
+Usage: pinhole COMMAND [--config FILE]
+
+Commands:
+${commands.map(({ usage, about }) => `  ${usage.padEnd(18)} ${about}`).join('\n')}
+
+Options:
+  -c, --config FILE  the file that declares the gateway (default: ./gateway.yaml)
+  -h, --help         this text
+  -v, --version      the version
+
+Exit codes: 0 done, 1 failed, 2 used wrongly.
+`;
+
+function version(): string {
+  // In a checkout the manifest lies one folder up, in the published package two.
+  for (const place of ['../../package.json', '../../../package.json']) {
+    try {
+      const manifest: unknown = JSON.parse(readFileSync(new URL(place, import.meta.url), 'utf8'));
+      const found = (manifest as { version?: unknown }).version;
+      if (typeof found === 'string') return found;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+  }
+  return 'unknown';
+}

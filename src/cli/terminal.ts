@@ -1,0 +1,29 @@
+/** What a command may use of the process that runs it. */
+export interface Terminal {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  out(text: string): void;
+  err(text: string): void;
+  /** Whether `err` shows colours. */
+  readonly colour: boolean;
+  onSignal(name: 'SIGTERM' | 'SIGINT' | 'SIGHUP', listener: () => void): void;
+  /** Called for an error that nobody caught; the process cannot be trusted any more. */
+  onCrash(listener: (error: unknown) => void): void;
+  exit(code: number): void;
+}
+
+/** What every command is given. */
+export interface CommandOptions {
+  /** Path of the file. */
+  readonly config: string;
+  /** Further arguments. */
+  readonly rest: readonly string[];
+}
+
+/** A command; what it resolves to is the process's exit code: 0 done, 1 failed, 2 used wrongly. */
+export interface Command {
+  readonly name: string;
+  /** Its arguments, for the help. */
+  readonly usage: string;
+  readonly about: string;
+  run(options: CommandOptions, terminal: Terminal): Promise<number>;
+}

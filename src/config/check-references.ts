@@ -1,0 +1,156 @@
+/** Checks what a schema cannot: that names are unique, and that what is referred to exists. */
+import { createHash } from 'node:crypto';
+import { isLoopback, parseListenAddress } from '../formats.ts';
+import { pointerTo } from '../json-pointer.ts';
+import type { Registry } from '../pipeline/registry.ts';
+import { entriesAt, objectAt, textAt, textsAt, type Entry } from './entries.ts';
+import type { PointedProblem, Report } from './problems.ts';
+
+/**
+ * @param root the file's data, which may have mistakes of other kinds
+ * @param isWritten whether the file itself says something at a pointer, as opposed to a default
+ */
+export function checkReferences(
+  root: Record<string, unknown>,
+  definitions: Pick<Registry, 'providers'>,
+  isWritten: (pointer: string) => boolean,
+): readonly PointedProblem[] {
+  const problems: PointedProblem[] = [];
+  const report: Report = (problem) => void problems.push(problem);
+  checkIds(root, report);
+  checkConsumers(root, report);
+  checkAliases(root, isWritten, report);
+  checkBudgetScopes(root, definitions, report);
+  checkAdmin(root, report);
+  return problems;
+}
+
+/** The ids of a list; undefined if the list itself is wrong, so that nobody is told that all names are unknown. */
+export function idsOf(root: Record<string, unknown>, list: string): ReadonlySet<string> | undefined {
+  if (!Array.isArray(root[list])) return undefined;
+  return new Set(entriesAt(root, list).flatMap(({ value }) => textAt(value, 'id') ?? []));
+}
+
+/** Reports a name that does not exist, unless nobody knows which names there are. */
+export function checkName(
+  what: string,
+  { text, pointer }: { readonly text: string; readonly pointer: string },
+  known: ReadonlySet<string> | undefined,
+  report: Report,
+): void {
+  if (known === undefined || known.has(text)) return;
+  report({ pointer, message: `there is no ${what} \`${text}\``, misspelt: { given: text, among: known } });
+}
+
+function checkIds(root: Record<string, unknown>, report: Report): void {
+  for (const list of ['image_models', 'consumers', 'users', 'budgets', 'routes']) {
+    const seen = new Set<string>();
+    for (const { pointer, value } of entriesAt(root, list)) {
+      const id = textAt(value, 'id');
+      if (id === undefined) continue;
+      const message = `\`${id}\` is the id of another entry of \`${list}\` already`;
+      if (seen.has(id)) report({ pointer: pointerTo(pointer, 'id'), message });
+      seen.add(id);
+    }
+  }
+}
+
+function checkConsumers(root: Record<string, unknown>, report: Report): void {
+  const users = idsOf(root, 'users');
+  const budgets = idsOf(root, 'budgets');
+  const consumersByKeyHash = new Map<string, string>();
+  for (const consumer of entriesAt(root, 'consumers')) {
+    const { pointer, value } = consumer;
+    checkKey(consumer, consumersByKeyHash, report);
+    const user = textAt(value, 'user');
+    // Without any user declared the names only label what is counted, and no rule can be missed by a misspelling.
+    if (user !== undefined && users?.size !== 0) {
+      checkName('user', { text: user, pointer: pointerTo(pointer, 'user') }, users, report);
+    }
+    for (const name of textsAt(value, 'budgets', pointer)) checkName('budget', name, budgets, report);
+  }
+}
+
+function checkKey({ pointer, name, value }: Entry, consumersByKeyHash: Map<string, string>, report: Report): void {
+  const key = textAt(value, 'key');
+  if (!('key' in value) && !('key_sha256' in value)) {
+    report({ kind: 'missing', pointer, message: 'a consumer needs `key` or `key_sha256`' });
+  } else if ('key' in value && 'key_sha256' in value) {
+    const message = 'a consumer has either `key` or `key_sha256`, not both';
+    report({ kind: 'key', pointer: pointerTo(pointer, 'key_sha256'), message });
+  }
+  const hash = key === undefined ? textAt(value, 'key_sha256')?.toLowerCase() : sha256(key);
+  if (hash === undefined || key === '') return;
+  const other = consumersByKeyHash.get(hash);
+  if (other === undefined) {
+    consumersByKeyHash.set(hash, textAt(value, 'id') ?? name);
+    return;
+  }
+  const message = `the consumer \`${other}\` has the same key, so nobody could tell the two apart`;
+  report({ kind: 'key', pointer: pointerTo(pointer, key === undefined ? 'key_sha256' : 'key'), message });
+}
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+function checkAliases(root: Record<string, unknown>, isWritten: (pointer: string) => boolean, report: Report): void {
+  const entities = idsOf(root, 'image_models');
+  for (const alias of entriesAt(root, 'aliases')) {
+    const targets = entriesAt(alias.value, 'targets', alias.pointer);
+    const isWeighted = alias.value['strategy'] === 'weighted';
+    for (const { pointer, value } of targets) {
+      const [entity = '', model] = textAt(value, 'target')?.split('/') ?? [];
+      if (model !== undefined) {
+        checkName('entity', { text: entity, pointer: pointerTo(pointer, 'target') }, entities, report);
+      }
+      const weightPointer = pointerTo(pointer, 'weight');
+      const message = '`weight` has an effect only under `strategy: weighted`';
+      if (!isWeighted && isWritten(weightPointer)) report({ kind: 'key', pointer: weightPointer, message });
+    }
+    if (isWeighted && targets.length > 0 && targets.every(({ value }) => value['weight'] === 0)) {
+      report({
+        pointer: pointerTo(alias.pointer, 'targets'),
+        message: 'at least one target must have a weight above 0',
+      });
+    }
+  }
+}
+
+/** A budget whose scope is misspelt would count nothing, and nobody would notice. */
+function checkBudgetScopes(
+  root: Record<string, unknown>,
+  definitions: Pick<Registry, 'providers'>,
+  report: Report,
+): void {
+  const consumers = entriesAt(root, 'consumers');
+  const named = (key: string): string[] => consumers.flatMap(({ value }) => textAt(value, key) ?? []);
+  const entities = idsOf(root, 'image_models');
+  const users = idsOf(root, 'users');
+  const known: readonly (readonly [list: string, what: string, names: ReadonlySet<string> | undefined])[] = [
+    ['consumers', 'consumer', idsOf(root, 'consumers')],
+    ['users', 'user', users && new Set([...users, ...named('user')])],
+    ['teams', 'team', new Set(named('team'))],
+    ['providers', 'entity or provider', entities && new Set([...entities, ...definitions.providers.keys()])],
+    ['routes', 'route', idsOf(root, 'routes')],
+  ];
+  for (const { pointer, value } of entriesAt(root, 'budgets')) {
+    const scope = objectAt(value, 'scope');
+    for (const [list, what, names] of known) {
+      for (const name of textsAt(scope, list, pointerTo(pointer, 'scope'))) checkName(what, name, names, report);
+    }
+  }
+}
+
+function checkAdmin(root: Record<string, unknown>, report: Report): void {
+  const admin = objectAt(root, 'admin');
+  const listen = textAt(admin, 'listen') ?? '';
+  const address = parseListenAddress(listen);
+  if (address === undefined) return;
+  if (admin['token'] === '' && !isLoopback(address)) {
+    const message = '`token` must be set, since others than this machine can reach the admin listener';
+    report({ pointer: '/admin/token', message });
+  }
+  const isTaken = textsAt(objectAt(root, 'server'), 'listen', '').some(({ text }) => text === listen);
+  if (isTaken && address.port !== 0) {
+    report({ pointer: '/admin/listen', message: 'the public listener has this address already' });
+  }
+}

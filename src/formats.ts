@@ -1,0 +1,102 @@
+/** The `format`s that schemas may use for text. Each function says what is wrong with a text, or nothing. */
+import { isIP } from 'node:net';
+import { compilePattern } from './pattern.ts';
+
+export type FormatCheck = (text: string) => string | undefined;
+
+export const formats: Readonly<Record<string, FormatCheck>> = {
+  re2: explainPattern,
+  'time-zone': explainTimeZone,
+  'listen-address': (text) =>
+    parseListenAddress(text) === undefined
+      ? 'must be HOST:PORT, [IPV6]:PORT or :PORT, such as 127.0.0.1:8080'
+      : undefined,
+  cidr: explainNetwork,
+  'http-url': explainHttpUrl,
+  origin: explainOrigin,
+  'route-path': explainRoutePath,
+};
+
+/** Where to listen. */
+export interface ListenAddress {
+  /** A name or an address, IPv6 without brackets; empty: all interfaces. */
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+}
+
+/** `HOST:PORT`, `[IPV6]:PORT` or `:PORT`; undefined if the text is none of these. */
+export function parseListenAddress(text: string): ListenAddress | undefined {
+  const parts = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]*)):([0-9]{1,5})$/.exec(text);
+  if (parts === null) return undefined;
+  const [, bracketed, plain, digits] = parts;
+  const port = Number(digits);
+  if (port > 65_535 || (bracketed !== undefined && isIP(bracketed) !== 6)) return undefined;
+  // Four numbers that are no address would be looked up as a name, and fail only when the listener is opened.
+  if (plain !== undefined && /^[0-9.]+$/.test(plain) && isIP(plain) !== 4) return undefined;
+  return { host: bracketed ?? plain ?? '', port };
+}
+
+/** Whether only this machine can reach a listener at the address. */
+export function isLoopback({ host }: ListenAddress): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
+}
+
+function explainPattern(text: string): string | undefined {
+  try {
+    compilePattern(text);
+    return undefined;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return `is not a regular expression in RE2's syntax: ${reason}`;
+  }
+}
+
+function explainTimeZone(text: string): string | undefined {
+  try {
+    // The constructor is the only check that the language offers.
+    new Intl.DateTimeFormat('en', { timeZone: text }).format(0);
+    return undefined;
+  } catch {
+    return 'is not a time zone that is known here, such as UTC or Europe/Berlin';
+  }
+}
+
+function explainNetwork(text: string): string | undefined {
+  const [address = '', prefix, ...rest] = text.split('/');
+  const bits = { 4: 32, 6: 128, 0: -1 }[isIP(address)] ?? -1;
+  const prefixIsGood = prefix === undefined || (/^[0-9]{1,3}$/.test(prefix) && Number(prefix) <= bits);
+  return bits > 0 && prefixIsGood && rest.length === 0
+    ? undefined
+    : 'must be an address or a network, such as 192.0.2.7, 10.0.0.0/8 or fd00::/8';
+}
+
+function explainHttpUrl(text: string): string | undefined {
+  const url = URL.parse(text);
+  const isGood = /^https?:\/\//i.test(text) && url !== null && url.search === '' && url.hash === '';
+  return isGood ? undefined : 'must be an address that starts with http:// or https://, without query and fragment';
+}
+
+function explainOrigin(text: string): string | undefined {
+  const isGood = text === '*' || (/^https?:\/\//.test(text) && URL.parse(text)?.origin === text);
+  return isGood ? undefined : 'must be * or an origin such as https://app.example.com, without a path';
+}
+
+function explainRoutePath(text: string): string | undefined {
+  if (!text.startsWith('/')) return 'must start with /';
+  if (/[\s?#\\]/.test(text)) return 'must be a path only, without spaces, backslashes, query and fragment';
+  const segments = text.slice(1).split('/');
+  const names = new Set<string>();
+  for (const [index, segment] of segments.entries()) {
+    const isLast = index === segments.length - 1;
+    if (segment === '' && !isLast) return 'must not have empty segments';
+    if (/^(\.|%2e){1,2}$/i.test(segment)) return 'must not have the segments . and ..';
+    if (segment.slice(0, isLast ? -1 : undefined).includes('*')) return 'may have * only at its end';
+    if (!segment.startsWith(':')) continue;
+    const name = segment.slice(1);
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) return `has a segment without a proper name: :${name}`;
+    if (names.has(name)) return `has two segments of the name :${name}`;
+    names.add(name);
+  }
+  return undefined;
+}

@@ -1,0 +1,259 @@
+/** The composition root: puts the parts together and runs them, from the first load to the last byte. */
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createAdminHandler } from './admin/admin.ts';
+import { blobStores } from './blobs/index.ts';
+import { describeConfig } from './config/describe.ts';
+import { readConfig, validateConfig } from './config/load.ts';
+import { createReloader, type LoadOutcome, type ReloadResult, type ReloadTrigger } from './config/reload.ts';
+import type { Problem } from './config/problems.ts';
+import { createWatcher } from './config/watch.ts';
+import type { GatewayFile } from './generated/gateway.ts';
+import { addressRanges } from './http/addresses.ts';
+import { createHttpClient } from './http/client.ts';
+import { createForwarder } from './http/forward.ts';
+import { createHandler } from './http/handler.ts';
+import { parseListenAddress } from './http/listen-address.ts';
+import { createListeners, type BoundAddress, type Listeners, type ListenerSettings } from './http/listeners.ts';
+import { createPictureFetcher } from './http/picture-fetcher.ts';
+import { silentLog, type RootLogger } from './log.ts';
+import { createRegistry } from './pipeline/registry.ts';
+import type { Clock } from './pipeline/stage.ts';
+import { providers } from './providers/index.ts';
+import { systemClock } from './runtime/clock.ts';
+import { compile, type Snapshot } from './runtime/compile.ts';
+import { importExtensions } from './runtime/extensions.ts';
+import { buildOnLease, createResources } from './runtime/resources.ts';
+import { inertServices, openServices } from './runtime/services.ts';
+import { createSnapshotHolder } from './runtime/snapshot.ts';
+import { stores } from './stores/index.ts';
+import { stages } from './transforms/index.ts';
+
+export interface GatewayOptions {
+  /** Path of the file. */
+  readonly configPath: string;
+  /** What `${env:…}` may refer to. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly log: RootLogger;
+  readonly clock?: Clock;
+}
+
+/** A gateway that is made, and runs between `start` and `stop`. */
+export interface Gateway {
+  /** Loads the file and opens the listeners. Nothing is left open when it is refused. */
+  start(): Promise<ReloadResult>;
+  reload(trigger: ReloadTrigger): Promise<ReloadResult>;
+  /** What runs, for people and for `/api/status`. @throws Error before the start */
+  overview(): GatewayOverview;
+  /** Takes no new requests, lets those under way finish for as long as the file says, and closes everything. */
+  stop(): Promise<void>;
+}
+
+export interface GatewayOverview {
+  readonly addresses: readonly string[];
+  readonly admin: readonly string[];
+  readonly entities: readonly { readonly id: string; readonly provider: string; readonly active: boolean }[];
+  /** Whether callers need a key. */
+  readonly open: boolean;
+  /** The first path that makes pictures. */
+  readonly generationPath: string | undefined;
+}
+
+/** Everything that comes with the gateway. */
+export const builtIn = createRegistry({ stages, providers, stores, blobStores });
+
+export function createGateway({ configPath, env, log, clock = systemClock }: GatewayOptions): Gateway {
+  const resources = createResources(log);
+  const snapshots = createSnapshotHolder<Snapshot>(log);
+  const shutdown = new AbortController();
+  const forward = createForwarder();
+  const requests = createHandler({ snapshots, clock, log, shutdown: shutdown.signal });
+  const listeners = createListeners({ onRequest: requests.handle, log });
+  let inForce: GatewayFile | undefined;
+  let stopping = false;
+
+  const watcher = createWatcher({ onChange: () => void reloader.request('watch'), log });
+  const reloader = createReloader({ load, watch: watcher.watch, log, clock });
+  const adminHandler = createAdminHandler({
+    ready: () => inForce !== undefined && !stopping,
+    status() {
+      const { addresses, admin, entities } = overview();
+      return { ...reloader.status(), addresses, admin, entities, history: reloader.history() };
+    },
+    reload: reloader.request,
+    token: () => inForce?.admin.token ?? '',
+    log,
+  });
+  const adminListeners = createListeners({ onRequest: adminHandler, log });
+
+  async function load(digestInForce: string | undefined): Promise<LoadOutcome> {
+    const read = await readConfig({ path: configPath, env });
+    const { digest, files } = read;
+    if (digest === digestInForce) return { kind: 'unchanged', digest, files };
+    const { registry, problems } = await importExtensions(read.extensions, builtIn);
+    const loaded = validateConfig(read, registry, problems);
+    if (loaded.kind === 'invalid') return loaded;
+    const { config, tls } = loaded;
+
+    const built = await buildOnLease(resources, async (lease) => {
+      const env = await openServices({ config, registry, lease, clock, log, ...network(forward) });
+      const compiled = compile({ config, registry, share: lease.use, createClient, services: env });
+      if (compiled.kind === 'invalid') await lease.release();
+      return { compiled, env, lease };
+    });
+    const { compiled, lease } = built;
+    if (compiled.kind === 'invalid') {
+      return { kind: 'invalid', digest, files, problems: loaded.problemsFrom(compiled.problems) };
+    }
+    const { catalogue, router } = compiled;
+    return {
+      kind: 'loaded',
+      digest,
+      files,
+      description: describeConfig(config, loaded.secrets),
+      discard: () => lease.release(),
+      async activate(revision) {
+        const snapshot: Snapshot = {
+          revision,
+          digest,
+          server: config.server,
+          trustedProxies: addressRanges(config.server.trusted_proxies),
+          catalogue,
+          router,
+          env: built.env,
+          retire: () => lease.release(),
+        };
+        await putInForce(snapshot, config, tls);
+      },
+    };
+  }
+
+  /** New addresses are open before the snapshot changes, old ones closed after; if one cannot be opened, nothing changes. */
+  async function putInForce(
+    snapshot: Snapshot,
+    config: GatewayFile,
+    tls: { readonly cert: Buffer; readonly key: Buffer } | undefined,
+  ): Promise<void> {
+    const before = inForce;
+    // Before the first snapshot there is nothing to answer with, and a failure now ends the process anyway.
+    if (before === undefined) snapshots.swap(snapshot);
+    await adminListeners.apply(adminSettings(config));
+    try {
+      await listeners.apply(publicSettings(config, tls));
+    } catch (error) {
+      if (before === undefined) await adminListeners.drain(0);
+      else await adminListeners.apply(adminSettings(before));
+      throw error;
+    }
+    log.configure(config.logging);
+    if (before !== undefined) snapshots.swap(snapshot);
+    inForce = config;
+  }
+
+  function overview(): GatewayOverview {
+    const { catalogue } = snapshots.current();
+    const routes = inForce?.routes ?? [];
+    return {
+      addresses: originsOf(listeners),
+      admin: originsOf(adminListeners),
+      entities: (inForce?.image_models ?? []).map(({ id, provider }) => ({
+        id,
+        provider,
+        active: catalogue.entities.has(id),
+      })),
+      open: catalogue.consumersByKeyHash.size === 0,
+      generationPath: routes.find((route) => route.operation === 'generation')?.path,
+    };
+  }
+
+  return {
+    async start() {
+      const result = await reloader.request('start');
+      if (result.kind === 'refused') await close();
+      return result;
+    },
+    reload: reloader.request,
+    overview,
+    async stop() {
+      stopping = true;
+      await watcher.close();
+      await reloader.close();
+      const graceMs = inForce?.server.timeouts.drain ?? 0;
+      const giveUp = clock.timer(graceMs, () => shutdown.abort());
+      await Promise.all([listeners.drain(graceMs + lastWordsMs), requests.idle()]);
+      giveUp.cancel();
+      await adminListeners.drain(0);
+      await close();
+    },
+  };
+
+  async function close(): Promise<void> {
+    await watcher.close();
+    forward.close();
+    await resources.close();
+  }
+}
+
+/**
+ * All that is wrong with a file: what a reload would check, without opening or starting anything.
+ */
+export async function checkConfig({
+  configPath,
+  env,
+}: Pick<GatewayOptions, 'configPath' | 'env'>): Promise<readonly Problem[]> {
+  const read = await readConfig({ path: configPath, env });
+  const { registry, problems } = await importExtensions(read.extensions, builtIn);
+  const loaded = validateConfig(read, registry, problems);
+  if (loaded.kind === 'invalid') return loaded.problems;
+  const resources = createResources(silentLog);
+  const lease = resources.lease();
+  const compiled = compile({
+    config: loaded.config,
+    registry,
+    share: lease.use,
+    createClient,
+    services: inertServices,
+  });
+  await resources.close();
+  return compiled.kind === 'invalid' ? loaded.problemsFrom(compiled.problems) : [];
+}
+
+/** Milliseconds that requests get to say that they were cut off, once waiting for them is over. */
+const lastWordsMs = 1000;
+
+/** Milliseconds within which a provider must take a connection. */
+const connectTimeoutMs = 10_000;
+
+function createClient(origin: string): ReturnType<typeof createHttpClient> {
+  return createHttpClient({ origin, connectTimeoutMs });
+}
+
+function network(forward: ReturnType<typeof createForwarder>) {
+  return { forward, createPictureFetcher, spoolDirectory: join(tmpdir(), 'pinhole') };
+}
+
+function publicSettings(
+  { server }: GatewayFile,
+  tls: { readonly cert: Buffer; readonly key: Buffer } | undefined,
+): ListenerSettings {
+  return {
+    addresses: server.listen.map((text) => ({ ...parseListenAddress(text), tls })),
+    timeouts: { headersMs: server.timeouts.headers, keepAliveMs: server.timeouts.keep_alive },
+  };
+}
+
+function adminSettings({ admin, server }: GatewayFile): ListenerSettings {
+  return {
+    addresses: [{ ...parseListenAddress(admin.listen), tls: undefined }],
+    timeouts: { headersMs: server.timeouts.headers, keepAliveMs: server.timeouts.keep_alive },
+  };
+}
+
+function originsOf(listeners: Listeners): readonly string[] {
+  return listeners.addresses().map(originOf);
+}
+
+function originOf({ protocol, host, port }: BoundAddress): string {
+  const name = host === '' ? 'localhost' : host;
+  return `${protocol}://${name.includes(':') ? `[${name}]` : name}:${port}`;
+}

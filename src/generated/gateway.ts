@@ -1,0 +1,593 @@
+/* Generated from schemas/ by `npm run generate`. Do not edit. */
+
+/**
+ * The file that declares a Pinhole gateway. It may change at any time; a change that is not valid changes nothing.
+ */
+export interface GatewayFile {
+  /**
+   * The version of this file's format.
+   */
+  version: 1;
+  server: ServerFile;
+  admin: AdminFile;
+  /**
+   * Where counters are kept: sqlite:PATH, or memory: for tests.
+   */
+  state: string;
+  /**
+   * Where hosted images are kept: file:FOLDER.
+   */
+  images: string;
+  /**
+   * What is logged, and how.
+   */
+  logging: {
+    /**
+     * The least severe level that is logged.
+     */
+    level: 'debug' | 'info' | 'warn' | 'error';
+    /**
+     * One JSON object a line, or text for people.
+     */
+    format: 'json' | 'pretty';
+  };
+  /**
+   * The entities: providers with their connections and options.
+   */
+  image_models: EntityFile[];
+  /**
+   * Names that callers may write in `model`, and what stands behind them.
+   */
+  aliases: {
+    [k: string]: AliasFile;
+  };
+  /**
+   * The callers. None: the gateway is open to everybody.
+   */
+  consumers: ConsumerFile[];
+  /**
+   * Users, for rules that hold for all of their consumers.
+   */
+  users: UserFile[];
+  /**
+   * Limits on what is used.
+   */
+  budgets: BudgetFile[];
+  /**
+   * Pipelines that routes refer to by name.
+   */
+  pipelines: {
+    /**
+     * Stages, in the order in which they run.
+     *
+     * @minItems 1
+     */
+    [k: string]: StageFile[];
+  };
+  /**
+   * What the gateway answers.
+   */
+  routes: RouteFile[];
+  /**
+   * Modules that bring stages or providers.
+   *
+   * Items: Path of a module.
+   */
+  extensions: string[];
+}
+/**
+ * The public listener.
+ */
+export interface ServerFile {
+  /**
+   * The address or addresses to listen on: HOST:PORT, [IPV6]:PORT, or :PORT for all interfaces.
+   *
+   * @minItems 1
+   *
+   * Items: An address to listen on.
+   */
+  listen: string[];
+  /**
+   * The address under which clients reach the gateway: the prefix of links to hosted images. Absent: taken from the request.
+   */
+  public_url?: string;
+  /**
+   * Serve HTTPS. The files are watched.
+   */
+  tls?: {
+    /**
+     * Path of the certificate chain, PEM.
+     */
+    cert: string;
+    /**
+     * Path of the private key, PEM.
+     */
+    key: string;
+  };
+  /**
+   * Networks whose `x-forwarded-for` is believed.
+   *
+   * Items: An address, or a network such as 10.0.0.0/8.
+   */
+  trusted_proxies: string[];
+  /**
+   * Which web pages may call the gateway from a browser.
+   */
+  cors?: {
+    /**
+     * Origins such as https://app.example.com, or *.
+     *
+     * @minItems 1
+     *
+     * Items: An origin.
+     */
+    origins: string[];
+  };
+  /**
+   * How long the gateway waits. Durations, or milliseconds.
+   */
+  timeouts: {
+    /**
+     * For the request's headers. Here: milliseconds.
+     */
+    headers: number;
+    /**
+     * For the request's body. Here: milliseconds.
+     */
+    body: number;
+    /**
+     * For the whole exchange, the answer included. Here: milliseconds.
+     */
+    request: number;
+    /**
+     * For the next request on an idle connection. Here: milliseconds.
+     */
+    keep_alive: number;
+    /**
+     * For requests under way when the gateway stops. Here: milliseconds.
+     */
+    drain: number;
+  };
+}
+/**
+ * The listener for health, metrics and status. Never reachable on the public listener.
+ */
+export interface AdminFile {
+  /**
+   * The address to listen on: HOST:PORT.
+   */
+  listen: string;
+  /**
+   * The bearer token that the admin listener asks for. Needed unless the address is loopback.
+   */
+  token: string;
+}
+/**
+ * An image-model entity: one provider with its connection, its options and the models it may serve.
+ */
+export interface EntityFile {
+  /**
+   * The name by which routes, aliases and callers refer to this entity.
+   */
+  id: string;
+  /**
+   * A name for people. Its slug may stand before the `/` in `model`, like the id. Absent: the id.
+   */
+  name?: string;
+  /**
+   * What this entity is for.
+   */
+  description?: string;
+  /**
+   * Labels for people. The gateway does not interpret them.
+   *
+   * Items: A label.
+   */
+  tags: string[];
+  /**
+   * Notes for people and other tools. The gateway does not interpret them.
+   */
+  metadata: {
+    /**
+     * A note.
+     */
+    [k: string]: string;
+  };
+  /**
+   * The kind of provider, built in or brought by an extension.
+   */
+  provider: string;
+  /**
+   * The provider's connection and options.
+   */
+  config: {
+    [k: string]: unknown;
+  };
+  models: ModelsFile;
+}
+/**
+ * Which models this entity may serve, whoever asks. The patterns match the bare model name.
+ */
+export interface ModelsFile {
+  /**
+   * Patterns of the models that may be used. Empty: all.
+   *
+   * Items: A regular expression.
+   */
+  include: string[];
+  /**
+   * Patterns of the models that may not be used, whatever `include` says.
+   *
+   * Items: A regular expression.
+   */
+  exclude: string[];
+}
+/**
+ * What stands behind one name.
+ */
+export interface AliasFile {
+  /**
+   * failover: in order of the list. round_robin: each in turn goes first. weighted: by weight.
+   */
+  strategy: 'failover' | 'round_robin' | 'weighted';
+  /**
+   * What may serve the name: ENTITY/MODEL, or an object with a weight.
+   *
+   * @minItems 1
+   */
+  targets: AliasTargetFile[];
+}
+/**
+ * One target.
+ */
+export interface AliasTargetFile {
+  /**
+   * ENTITY/MODEL: the id of an entity and a model of its provider.
+   */
+  target: string;
+  /**
+   * The target's share under the strategy `weighted`.
+   */
+  weight: number;
+}
+/**
+ * A caller, known by its key.
+ */
+export interface ConsumerFile {
+  /**
+   * The consumer's name, as budgets and the log show it.
+   */
+  id: string;
+  /**
+   * The key that the caller sends. Only its hash is kept in memory.
+   */
+  key?: string;
+  /**
+   * The SHA-256 of the key in hexadecimal, in place of `key`.
+   */
+  key_sha256?: string;
+  /**
+   * The user behind the consumer, whose rules hold as well.
+   */
+  user?: string;
+  /**
+   * The team that the consumer belongs to, for budgets.
+   */
+  team?: string;
+  models: ModelsFile;
+  /**
+   * Budgets that count this consumer's calls, whatever their scope says.
+   *
+   * Items: The id of a budget.
+   */
+  budgets: string[];
+}
+/**
+ * A user.
+ */
+export interface UserFile {
+  /**
+   * The name that consumers give in `user`.
+   */
+  id: string;
+  models: ModelsFile;
+}
+/**
+ * A limit for everything in its scope, counted in windows of time.
+ */
+export interface BudgetFile {
+  /**
+   * The budget's name.
+   */
+  id: string;
+  /**
+   * How much may be used in one window.
+   */
+  limit: {
+    /**
+     * Number of pictures.
+     */
+    images: number;
+  };
+  /**
+   * The calendar unit after which the count starts again.
+   */
+  window: 'hour' | 'day' | 'week' | 'month' | 'year' | 'lifetime';
+  /**
+   * The time zone in which windows begin, such as Europe/Berlin.
+   */
+  time_zone: string;
+  /**
+   * What the budget counts. Lists that are given must all match; none given: everything.
+   */
+  scope: {
+    /**
+     * Consumers, by id.
+     *
+     * @minItems 1
+     *
+     * Items: The id of a consumer.
+     */
+    consumers?: string[];
+    /**
+     * Users, by id.
+     *
+     * @minItems 1
+     *
+     * Items: The id of a user.
+     */
+    users?: string[];
+    /**
+     * Teams.
+     *
+     * @minItems 1
+     *
+     * Items: The name of a team.
+     */
+    teams?: string[];
+    /**
+     * Patterns, of which one must match the bare model or `entity/model`.
+     *
+     * @minItems 1
+     *
+     * Items: A regular expression.
+     */
+    models?: string[];
+    /**
+     * Providers, by the entity's id or by the kind of provider.
+     *
+     * @minItems 1
+     *
+     * Items: The id of an entity, or a kind of provider.
+     */
+    providers?: string[];
+    /**
+     * Routes, by id.
+     *
+     * @minItems 1
+     *
+     * Items: The id of a route.
+     */
+    routes?: string[];
+  };
+  /**
+   * Keep one counter for each value of this. Absent: one for all.
+   */
+  per?: 'consumer' | 'user' | 'team' | 'model' | 'provider' | 'route';
+  /**
+   * Refuse the call, or only warn in the log.
+   */
+  on_exceed: 'block' | 'warn';
+  /**
+   * A call whose client left and that was cancelled: count it (the provider may bill it), or not.
+   */
+  abandoned: 'settle' | 'release';
+}
+/**
+ * A stage: its name, or an object with its name and config.
+ */
+export interface StageFile {
+  /**
+   * The stage's name, built in or brought by an extension.
+   */
+  plugin: string;
+  /**
+   * Whether the stage runs.
+   */
+  enabled: boolean;
+  /**
+   * The stage's own settings.
+   */
+  config: {
+    [k: string]: unknown;
+  };
+}
+/**
+ * Requests to one path, and the pipeline that answers them.
+ */
+export interface RouteFile {
+  /**
+   * The route's name, as budgets and the log show it.
+   */
+  id: string;
+  /**
+   * An exact path; or one with `:name` segments; or one that ends in `*`. The most specific path wins.
+   */
+  path: string;
+  /**
+   * The methods that the route takes. Absent: all.
+   *
+   * @minItems 1
+   *
+   * Items: A method.
+   */
+  methods?: ('GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'OPTIONS')[];
+  /**
+   * The hosts that the route is for, without a port. Absent: all.
+   *
+   * @minItems 1
+   *
+   * Items: A host name or address.
+   */
+  hosts?: string[];
+  /**
+   * Headers that a request must have, with exactly these values. Absent: none.
+   */
+  headers?: {
+    /**
+     * The header's value.
+     */
+    [k: string]: string;
+  };
+  /**
+   * The name of a pipeline, or the list of stages itself.
+   *
+   * @minItems 1
+   */
+  pipeline: string | StageFile[];
+  /**
+   * What a request without pictures is. A request with pictures is an edition.
+   */
+  operation?: 'generation' | 'edition';
+  /**
+   * The entities that may serve the route, in order of preference.
+   *
+   * Items: The id of an entity.
+   */
+  refs: string[];
+  /**
+   * Answer with the raw bytes when there is exactly one picture.
+   */
+  decode: boolean;
+  /**
+   * The largest request body: a size, or bytes. Here: bytes.
+   */
+  max_size_upload: number;
+  /**
+   * Refuse parameters that the gateway does not know, instead of passing them on.
+   */
+  strict: boolean;
+  /**
+   * provider: pass on a provider's link. host: the gateway hosts every picture that goes out as a link.
+   */
+  url_mode: 'provider' | 'host';
+  models: ModelsFile;
+  defaults: RequestDefaultsFile;
+  upstream?: UpstreamFile;
+}
+/**
+ * Request parameters filled in where the caller is silent.
+ */
+export interface RequestDefaultsFile {
+  /**
+   * What the picture should show.
+   */
+  prompt?: string | null;
+  /**
+   * An alias, `entity/model`, or a provider's own model name. Absent: the route's first entity and its default model.
+   */
+  model?: string | null;
+  /**
+   * How many pictures.
+   */
+  n?: number | null;
+  /**
+   * `auto`, WIDTHxHEIGHT in pixels, or an aspect ratio WIDTH:HEIGHT.
+   */
+  size?: string | null;
+  /**
+   * How much care the model takes, such as auto, low, medium, high, standard, hd.
+   */
+  quality?: string | null;
+  /**
+   * The style of the picture, such as vivid or natural.
+   */
+  style?: string | null;
+  /**
+   * The background: transparent, opaque or auto.
+   */
+  background?: string | null;
+  /**
+   * How strict the provider's own moderation is: low or auto.
+   */
+  moderation?: string | null;
+  /**
+   * The file format: png, jpeg or webp.
+   */
+  output_format?: string | null;
+  /**
+   * Compression of jpeg and webp pictures, in percent.
+   */
+  output_compression?: number | null;
+  /**
+   * How pictures are returned: url, b64_json or b64_ephemeral.
+   */
+  response_format?: string | null;
+  /**
+   * The caller's own id of its end user.
+   */
+  user?: string | null;
+  /**
+   * Makes the picture repeatable, where the provider can.
+   */
+  seed?: number | null;
+  /**
+   * Answer with server-sent events.
+   */
+  stream?: boolean | null;
+  /**
+   * How many unfinished pictures to send while streaming.
+   */
+  partial_images?: number | null;
+  /**
+   * How closely the input pictures are kept to: high or low.
+   */
+  input_fidelity?: string | null;
+  /**
+   * Further parameters, kept apart from OpenAI's own.
+   */
+  extra?: {
+    [k: string]: unknown;
+  } | null;
+  /**
+   * Models to try when the first fails, in this order.
+   *
+   * @maxItems 16
+   */
+  fallbacks?: string[] | null;
+  /**
+   * Input pictures: a link, a data URI, or a list of them.
+   */
+  image?: unknown;
+  /**
+   * Input pictures as OpenAI's JSON form has them: a list of objects with `image_url` or `file_id`.
+   */
+  images?: unknown;
+  /**
+   * Which part of the first picture to change: a link, a data URI, or an object with `image_url` or `file_id`.
+   */
+  mask?: unknown;
+  [k: string]: unknown;
+}
+/**
+ * Where a `forward` stage sends the request.
+ */
+export interface UpstreamFile {
+  /**
+   * The origin, and a path to put before the request's own.
+   */
+  url: string;
+  /**
+   * Headers to set in place of what the caller sent, by name.
+   */
+  headers: {
+    /**
+     * The header's value.
+     */
+    [k: string]: string;
+  };
+  /**
+   * How long the upstream's headers may take to come: a duration, or milliseconds. Here: milliseconds.
+   */
+  timeout: number;
+}

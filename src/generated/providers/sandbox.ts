@@ -1,0 +1,140 @@
+/* Generated from schemas/ by `npm run generate`. Do not edit. */
+
+export interface SandboxConfig {
+  /**
+   * How the provider is reached.
+   */
+  connection: {
+    /**
+     * The longest that one call may take, polling and reading the answer included: a duration, or milliseconds. Here: milliseconds.
+     */
+    timeout: number;
+    /**
+     * How long the sandbox takes for an answer: a duration, or milliseconds. Here: milliseconds.
+     */
+    latency: number;
+    /**
+     * Answer every call with this error status.
+     */
+    status?: number;
+    /**
+     * Break the connection: before the answer's headers, after them, or in the middle of the body.
+     */
+    cut?: 'before_headers' | 'after_headers' | 'mid_body';
+    /**
+     * The form in which the sandbox gives its pictures.
+     */
+    deliver: 'b64_json' | 'url';
+    /**
+     * Changes the pictures that are drawn. The same seed and the same call give the same picture.
+     */
+    seed: string;
+  };
+  /**
+   * What the entity does and what it fills in where the caller is silent.
+   */
+  options: {
+    /**
+     * Pictures from words.
+     */
+    generation: {
+      /**
+       * Whether this entity serves the operation.
+       */
+      enabled: boolean;
+      /**
+       * The model used when the caller names none.
+       */
+      model: string;
+      /**
+       * How many pictures, when the caller does not say.
+       */
+      n?: number;
+      /**
+       * `auto`, WIDTHxHEIGHT in pixels, or an aspect ratio WIDTH:HEIGHT.
+       */
+      size?: string;
+      /**
+       * How much care the model takes; the values are the model's own.
+       */
+      quality?: string;
+      /**
+       * The background of the picture.
+       */
+      background?: string;
+      /**
+       * How strict the provider's own moderation is.
+       */
+      moderation?: string;
+      /**
+       * The file format of the picture.
+       */
+      output_format?: string;
+      /**
+       * Compression of jpeg and webp pictures, in percent.
+       */
+      output_compression?: number;
+      /**
+       * How pictures are returned when the caller does not say: as links, as base64, or as base64 of which the gateway keeps nothing.
+       */
+      response_format?: 'url' | 'b64_json' | 'b64_ephemeral';
+      /**
+       * The style of the picture.
+       */
+      style?: string;
+    };
+    /**
+     * Pictures from words and pictures.
+     */
+    edition: {
+      /**
+       * Whether this entity serves the operation.
+       */
+      enabled: boolean;
+      /**
+       * The model used when the caller names none.
+       */
+      model: string;
+      /**
+       * How many pictures, when the caller does not say.
+       */
+      n?: number;
+      /**
+       * `auto`, WIDTHxHEIGHT in pixels, or an aspect ratio WIDTH:HEIGHT.
+       */
+      size?: string;
+      /**
+       * How much care the model takes; the values are the model's own.
+       */
+      quality?: string;
+      /**
+       * The background of the picture.
+       */
+      background?: string;
+      /**
+       * How strict the provider's own moderation is.
+       */
+      moderation?: string;
+      /**
+       * The file format of the picture.
+       */
+      output_format?: string;
+      /**
+       * Compression of jpeg and webp pictures, in percent.
+       */
+      output_compression?: number;
+      /**
+       * How pictures are returned when the caller does not say: as links, as base64, or as base64 of which the gateway keeps nothing.
+       */
+      response_format?: 'url' | 'b64_json' | 'b64_ephemeral';
+      /**
+       * The style of the picture.
+       */
+      style?: string;
+      /**
+       * How closely the input pictures are kept to.
+       */
+      input_fidelity?: string;
+    };
+  };
+}

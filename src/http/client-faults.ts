@@ -1,0 +1,47 @@
+import { GatewayError } from '../errors.ts';
+
+/** What keeps a request from being sent, by the code of the error; the words are for callers and name no host. */
+const unreachable: readonly { readonly codes: RegExp; readonly message: string }[] = [
+  {
+    codes: /^(?:UND_ERR_CONNECT_TIMEOUT|ETIMEDOUT)$/,
+    message: 'No connection to the provider could be made in time; nothing was sent.',
+  },
+  {
+    codes: /^(?:ENOTFOUND|EAI_AGAIN|EAI_FAIL|EAI_NODATA|EAI_NONAME)$/,
+    message: 'The provider’s host name could not be looked up; nothing was sent.',
+  },
+  {
+    codes: /^(?:CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|HOSTNAME_|ERR_TLS_|ERR_SSL_|EPROTO$)/,
+    message: 'No secure connection to the provider could be made; nothing was sent.',
+  },
+];
+
+/** A request that never went out. */
+export function unreachableError(cause: unknown): GatewayError {
+  const code = codeOf(cause);
+  const known = unreachable.find(({ codes }) => codes.test(code));
+  return new GatewayError(
+    'upstream_unreachable',
+    known?.message ?? 'The provider could not be reached; nothing was sent.',
+    { cause },
+  );
+}
+
+/** A request that went out, or part of it, and whose answer did not come, or only part of it. */
+export function brokenError(cause: unknown): GatewayError {
+  if (/^(?:HPE_|UND_ERR_HEADERS_OVERFLOW$)/.test(codeOf(cause))) {
+    return new GatewayError('upstream_invalid_response', 'The provider’s answer is not valid HTTP.', { cause });
+  }
+  return new GatewayError('upstream_error', 'The connection to the provider broke before its answer was complete.', {
+    cause,
+  });
+}
+
+/** An answer larger than may be read. */
+export function overflowError(maxBytes: number): GatewayError {
+  return new GatewayError('upstream_invalid_response', `The provider’s answer is larger than ${maxBytes} bytes.`);
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+}

@@ -1,0 +1,64 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import type { ByteSource } from '../body/byte-source.ts';
+import type { Logger } from '../log.ts';
+import type { ExchangeEnd, LiveConnection, RequestHead } from '../pipeline/exchange.ts';
+import type { RunningExchange } from '../pipeline/run.ts';
+import { anonymous, type Route } from '../pipeline/settings.ts';
+
+/** An exchange, and the deferred work that is run when it is over. */
+export interface OpenExchange {
+  readonly exchange: RunningExchange;
+  /** Runs what was deferred, last in first out, once. */
+  finish(end: ExchangeEnd): Promise<void>;
+}
+
+export function openExchange(given: {
+  readonly id: string;
+  readonly route: Route;
+  readonly request: RequestHead;
+  readonly body: ByteSource;
+  readonly live: LiveConnection;
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+}): OpenExchange {
+  const deferred: ((end: ExchangeEnd) => void | Promise<void>)[] = [];
+  const exchange: RunningExchange = {
+    ...given,
+    responseHeaders: new Map(),
+    attempts: [],
+    timings: new Map(),
+    caller: anonymous,
+    defer: (work) => void deferred.push(work),
+  };
+  return {
+    exchange,
+    async finish(end) {
+      for (let work = deferred.pop(); work !== undefined; work = deferred.pop()) {
+        try {
+          await work(end);
+        } catch (error) {
+          // One failed clean-up must not keep the others from running.
+          given.log.error('deferred work failed', { error });
+        }
+      }
+    },
+  };
+}
+
+/** Ids that go into logs and headers as they are: printable, short, nothing to inject with. */
+const saneId = /^[\w.:-]{1,128}$/;
+
+/** The caller's own request id if it is sane, otherwise a new one. */
+export function requestId(request: IncomingMessage): string {
+  const given = request.headers['x-request-id'];
+  return typeof given === 'string' && saneId.test(given) ? given : `req_${randomUUID().replaceAll('-', '')}`;
+}
+
+/** `path` and `query` of a request target in origin form. */
+export function splitTarget(target: string): { readonly path: string; readonly query: URLSearchParams } {
+  const at = target.indexOf('?');
+  return at < 0
+    ? { path: target, query: new URLSearchParams() }
+    : { path: target.slice(0, at), query: new URLSearchParams(target.slice(at + 1)) };
+}

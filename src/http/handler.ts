@@ -1,0 +1,282 @@
+/** One request, from its head to its last byte: route, pipeline, answer, what comes afterwards, and the log line. */
+import type { IncomingMessage } from 'node:http';
+import { GatewayError, toGatewayError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { ExchangeEnd, LiveConnection } from '../pipeline/exchange.ts';
+import type { BodyResponse } from '../pipeline/response.ts';
+import { runStages, type RunningExchange } from '../pipeline/run.ts';
+import type { Clock } from '../pipeline/stage.ts';
+import type { CompiledRoute, Snapshot } from '../runtime/compile.ts';
+import type { SnapshotHolder } from '../runtime/snapshot.ts';
+import { remoteAddress } from './addresses.ts';
+import { corsHeaders, isPreflight, preflightHeaders } from './cors.ts';
+import { openExchange, requestId, splitTarget } from './exchange.ts';
+import { renderImages } from './images-response.ts';
+import { errorResponse, hasBegun, sendResponse } from './reply.ts';
+import { requestBody } from './request-body.ts';
+import type { RequestHandler } from './server.ts';
+
+export interface HandlerOptions {
+  readonly snapshots: SnapshotHolder<Snapshot>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Aborted when the gateway has waited long enough for requests under way. */
+  readonly shutdown: AbortSignal;
+}
+
+export interface Handler {
+  /** Takes a request and answers it. Never throws: whatever goes wrong becomes an answer, a log line, or both. */
+  readonly handle: RequestHandler;
+  /** Resolves when no request is under way, what was deferred included. */
+  idle(): Promise<void>;
+}
+
+export function createHandler(options: HandlerOptions): Handler {
+  const underWay = new Set<Promise<void>>();
+  return {
+    handle(live) {
+      const lease = options.snapshots.acquire();
+      const served = serve(live, lease.value, options)
+        .catch((error: unknown) => options.log.error('a request could not be served', { error }))
+        .finally(() => {
+          lease.release();
+          underWay.delete(served);
+        });
+      underWay.add(served);
+    },
+    async idle() {
+      while (underWay.size > 0) await Promise.all(underWay);
+    },
+  };
+}
+
+/** What is known of a request before it has a route. */
+interface Reception {
+  readonly id: string;
+  readonly startedAtMs: number;
+  readonly path: string;
+  readonly headers: Map<string, string>;
+  readonly remote: string;
+}
+
+async function serve(live: LiveConnection, snapshot: Snapshot, options: HandlerOptions): Promise<void> {
+  const { request } = live;
+  const { path, query } = splitTarget(request.url ?? '/');
+  const id = requestId(request);
+  const reception: Reception = {
+    id,
+    startedAtMs: options.clock.monotonic(),
+    path,
+    headers: new Map([
+      ['x-request-id', id],
+      ...Object.entries(corsHeaders(request.headers.origin, snapshot.server.cors)),
+    ]),
+    remote: remoteAddress(request, snapshot.trustedProxies),
+  };
+  if (isPreflight(request) && snapshot.server.cors !== undefined) {
+    const headers = preflightHeaders(request, snapshot.server.cors);
+    return answerWithoutRoute(live, reception, { kind: 'body', status: 204, headers, body: new Uint8Array() }, options);
+  }
+  const match = snapshot.router.match(request.method ?? 'GET', path, request.headers);
+  if (match.kind !== 'found') {
+    return answerWithoutRoute(live, reception, errorResponse(noRoute(request, path, match)), options);
+  }
+  const { route } = match.route;
+  const abort = followConnection(live, options.shutdown);
+  const { exchange, finish } = openExchange({
+    id,
+    route,
+    live,
+    signal: abort.signal,
+    log: options.log.child({ request_id: id, route: route.id }),
+    body: requestBody(request, { maxBytes: route.maxUploadBytes, bodyMs: snapshot.server.timeouts.body }),
+    request: {
+      method: request.method ?? 'GET',
+      path: request.url ?? '/',
+      query,
+      parameters: match.parameters,
+      headers: request.headers,
+      remoteAddress: reception.remote,
+    },
+  });
+  for (const [name, value] of reception.headers) exchange.responseHeaders.set(name, value);
+  // A forwarded stream or WebSocket may last as long as its two ends like.
+  const deadline = route.upstream === undefined ? startDeadline(abort, snapshot, options.clock) : undefined;
+  const end = await answer(exchange, match.route, snapshot, reception, options.clock);
+  deadline?.cancel();
+  exchange.body.cancel();
+  await finish(end);
+  abort.release();
+  logAccess(exchange, reception, end, options.clock);
+}
+
+/** Runs the pipeline and sends what it gave, or the error that it ended with. */
+async function answer(
+  exchange: RunningExchange,
+  { stages }: CompiledRoute,
+  snapshot: Snapshot,
+  reception: Reception,
+  clock: Clock,
+): Promise<ExchangeEnd> {
+  const { live, signal } = exchange;
+  try {
+    await runStages(stages, exchange, clock.monotonic);
+    const { response } = exchange;
+    if (response === undefined) throw new GatewayError('internal_error', 'The pipeline gave no answer.');
+    if (response.kind === 'taken') return { kind: 'answered', status: response.status, error: undefined };
+    const body = response.kind === 'body' ? response : await bodyOf(exchange, snapshot, reception, clock);
+    await sendResponse(live, body, answerHeaders(exchange), signal);
+    return { kind: 'answered', status: body.status, error: undefined };
+  } catch (thrown) {
+    const error = toGatewayError(signal.aborted ? signal.reason : thrown);
+    if (error.code === 'client_closed_request') return { kind: 'aborted', status: error.status, error };
+    if (error.code === 'internal_error') exchange.log.error('internal error', { error: thrown });
+    if (hasBegun(live)) breakOff(live);
+    else await sendResponse(live, errorResponse(error), answerHeaders(exchange), AbortSignal.timeout(errorDeadlineMs));
+    return { kind: 'failed', status: error.status, error };
+  }
+}
+
+/** Milliseconds that a caller has to take an error off our hands. */
+const errorDeadlineMs = 10_000;
+
+async function bodyOf(
+  exchange: RunningExchange,
+  snapshot: Snapshot,
+  reception: Reception,
+  clock: Clock,
+): Promise<BodyResponse> {
+  const { response, result, call } = exchange;
+  if (response?.kind !== 'images' || result === undefined || call === undefined) {
+    throw new GatewayError('internal_error', 'The pipeline gave an answer without pictures.');
+  }
+  if (result.passThrough !== undefined && response.passThrough) {
+    return { kind: 'body', status: 200, headers: { 'content-type': 'application/json' }, body: result.passThrough() };
+  }
+  return renderImages(await result.read(), response, {
+    call,
+    attempts: exchange.attempts,
+    elapsedMs: clock.monotonic() - reception.startedAtMs,
+    nowSeconds: Math.floor(clock.now() / 1000),
+    blobs: snapshot.env.blobs,
+    hostedUrl: (name) => hostedUrl(name, exchange, snapshot),
+  });
+}
+
+function hostedUrl(name: string, { live }: RunningExchange, { catalogue }: Snapshot): string | undefined {
+  const { publicUrl, path } = catalogue.hosting;
+  if (path === undefined) return undefined;
+  const encrypted = 'encrypted' in live.request.socket;
+  const origin = publicUrl ?? `${encrypted ? 'https' : 'http'}://${live.request.headers.host ?? 'localhost'}`;
+  return origin + path.replace(':name', encodeURIComponent(name));
+}
+
+/** The headers that every answer of a route carries. */
+function answerHeaders(exchange: RunningExchange): ReadonlyMap<string, string> {
+  const headers = new Map(exchange.responseHeaders);
+  const { target, attempts, timings } = exchange;
+  if (attempts.length > 0) {
+    const last = attempts.at(-1);
+    headers.set('x-pinhole-attempts', String(attempts.length));
+    headers.set('x-pinhole-entity', last?.entity ?? target?.entity.id ?? '');
+    headers.set('x-pinhole-provider', last?.provider ?? '');
+    headers.set('x-pinhole-model', headerText(last?.model ?? ''));
+  }
+  const stages = Array.from(timings, ([name, elapsedMs]) => `${name};dur=${elapsedMs.toFixed(2)}`);
+  headers.set('server-timing', stages.join(', '));
+  return headers;
+}
+
+/** Model names come from callers; a header carries printable ASCII only. */
+function headerText(text: string): string {
+  return text.replace(/[^\x20-\x7e]/g, (character) => encodeURIComponent(character));
+}
+
+function noRoute(
+  request: IncomingMessage,
+  path: string,
+  match: { kind: 'none' } | { kind: 'other-methods'; methods: readonly string[] },
+): GatewayError {
+  if (match.kind === 'none') return new GatewayError('route_not_found', `There is no route for ${headerText(path)}.`);
+  const allow = match.methods.join(', ');
+  return new GatewayError('method_not_allowed', `${request.method} is not allowed here; ${allow} is.`, {
+    headers: { allow },
+  });
+}
+
+async function answerWithoutRoute(
+  live: LiveConnection,
+  reception: Reception,
+  response: BodyResponse,
+  { log, clock }: HandlerOptions,
+): Promise<void> {
+  await sendResponse(live, response, reception.headers, AbortSignal.timeout(errorDeadlineMs));
+  log.info('request', {
+    request_id: reception.id,
+    method: live.request.method,
+    path: reception.path,
+    status: response.status,
+    duration_ms: Math.round(clock.monotonic() - reception.startedAtMs),
+    remote: reception.remote,
+  });
+}
+
+/** A signal that is aborted when the client leaves, or the gateway stops waiting. */
+interface ExchangeAbort {
+  readonly signal: AbortSignal;
+  abort(reason: GatewayError): void;
+  release(): void;
+}
+
+function followConnection({ request, answer }: LiveConnection, shutdown: AbortSignal): ExchangeAbort {
+  const controller = new AbortController();
+  const left = (): void => {
+    const complete = answer.kind === 'response' && answer.response.writableFinished;
+    if (!complete) controller.abort(new GatewayError('client_closed_request', 'The client went away.'));
+  };
+  const stop = (): void => controller.abort(new GatewayError('overloaded', 'The gateway is shutting down.'));
+  const connection = answer.kind === 'response' ? answer.response : answer.socket;
+  connection.once('close', left);
+  shutdown.addEventListener('abort', stop, { once: true });
+  if (request.socket.destroyed) left();
+  return {
+    signal: controller.signal,
+    abort: (reason) => controller.abort(reason),
+    release() {
+      connection.off('close', left);
+      shutdown.removeEventListener('abort', stop);
+    },
+  };
+}
+
+function startDeadline(abort: ExchangeAbort, { server }: Snapshot, clock: Clock): { cancel(): void } {
+  const timeoutMs = server.timeouts.request;
+  return clock.timer(timeoutMs, () =>
+    abort.abort(new GatewayError('upstream_timeout', `The request took longer than ${timeoutMs / 1000} seconds.`)),
+  );
+}
+
+function breakOff({ answer }: LiveConnection): void {
+  (answer.kind === 'response' ? answer.response : answer.socket).destroy();
+}
+
+function logAccess(exchange: RunningExchange, reception: Reception, end: ExchangeEnd, clock: Clock): void {
+  const { caller, target, call, attempts } = exchange;
+  const last = attempts.at(-1);
+  const error = end.error instanceof GatewayError ? end.error : undefined;
+  exchange.log.info('request', {
+    method: exchange.request.method,
+    path: reception.path,
+    status: end.status,
+    duration_ms: Math.round(clock.monotonic() - reception.startedAtMs),
+    remote: reception.remote,
+    consumer: caller?.consumer?.id,
+    operation: call?.operation,
+    alias: target?.alias,
+    entity: last?.entity,
+    model: last?.model,
+    attempts: attempts.length,
+    images: attempts.reduce((sum, attempt) => sum + (attempt.images ?? 0), 0),
+    ...(error === undefined ? {} : { code: error.code, error: error.cause ?? error.message }),
+  });
+}

@@ -1,0 +1,187 @@
+/**
+ * Writes the `result` slot as OpenAI's images response, as JSON or as server-sent events. The JSON around the pictures is
+ * small and made at once; the pictures flow in between, as base64 bytes, and are never held whole for this.
+ */
+import type { ByteSource } from '../body/byte-source.ts';
+import type { BlobStore } from '../blobs/blob-store.ts';
+import { GatewayError } from '../errors.ts';
+import { payloadBase64, payloadBase64Length, payloadBytes, payloadHead } from '../images/convert-payload.ts';
+import type { ImagePayload } from '../images/payload.ts';
+import { sniffMediaType } from '../images/probe.ts';
+import type { ImageCall } from '../pipeline/call.ts';
+import type { Attempt } from '../pipeline/exchange.ts';
+import type { BodyResponse, ImagesResponse } from '../pipeline/response.ts';
+import type { ImageAnswer, ResultImage } from '../pipeline/result.ts';
+import { writeUsage } from '../pipeline/wire-usage.ts';
+
+export interface RenderContext {
+  readonly call: ImageCall;
+  readonly attempts: readonly Attempt[];
+  readonly elapsedMs: number;
+  readonly nowSeconds: number;
+  readonly blobs: BlobStore;
+  /** The address of a hosted picture; undefined when no route serves them. */
+  hostedUrl(name: string): string | undefined;
+}
+
+/** A run of an answer's bytes: here already, or a picture's base64 yet to be read. */
+type Piece = Uint8Array | { readonly length: number | undefined; open(): AsyncIterable<Uint8Array> };
+
+/** @throws GatewayError when a picture cannot be given in the form that is wanted */
+export async function renderImages(
+  answer: ImageAnswer,
+  response: ImagesResponse,
+  context: RenderContext,
+): Promise<BodyResponse> {
+  const shown = await Promise.all(answer.images.map((image) => showImage(image, response, context)));
+  const told = { ...tell(answer, context, shown[0]?.format) };
+  const pieces =
+    response.framing === 'json'
+      ? jsonPieces(told, shown, extraMembers(response, context))
+      : eventPieces(told, shown, context.call);
+  const contentType = response.framing === 'json' ? 'application/json' : 'text/event-stream; charset=utf-8';
+  return {
+    kind: 'body',
+    status: 200,
+    headers: { 'content-type': contentType, ...(response.framing === 'events' ? { 'cache-control': 'no-cache' } : {}) },
+    body: concatenated(pieces),
+  };
+}
+
+/** A picture in the form in which it goes out. */
+interface ShownImage {
+  readonly value:
+    { readonly kind: 'url'; readonly url: string } | { readonly kind: 'base64'; readonly payload: ImagePayload };
+  readonly revisedPrompt: string | undefined;
+  /** `png`, `jpeg`, … by the magic number; undefined for a link. */
+  readonly format: string | undefined;
+}
+
+async function showImage(image: ResultImage, response: ImagesResponse, context: RenderContext): Promise<ShownImage> {
+  const { payload, revisedPrompt } = image;
+  if (payload.kind === 'link') {
+    if (response.form === 'b64_json' || response.framing === 'events') {
+      throw new GatewayError('internal_error', 'A picture was left as a link although its bytes were asked for.');
+    }
+    return { value: { kind: 'url', url: payload.url }, revisedPrompt, format: undefined };
+  }
+  const mediaType = sniffMediaType(await payloadHead(payload, magicBytes));
+  const format = mediaType?.replace(/^image\//, '');
+  if (response.form === 'url' && response.framing === 'json') {
+    const name = await context.blobs.put(payloadBytes(payload), mediaType ?? 'application/octet-stream');
+    const url = context.hostedUrl(name);
+    if (url === undefined) {
+      throw new GatewayError('unsupported_parameter', 'This gateway has no route that serves hosted images.', {
+        param: 'response_format',
+      });
+    }
+    return { value: { kind: 'url', url }, revisedPrompt, format };
+  }
+  return { value: { kind: 'base64', payload }, revisedPrompt, format };
+}
+
+/** Enough bytes for every magic number that we know. */
+const magicBytes = 64;
+
+/** What an answer tells besides its pictures. */
+interface Told {
+  readonly created: number;
+  readonly background?: string | undefined;
+  readonly output_format?: string | undefined;
+  readonly quality?: string | undefined;
+  readonly size?: string | undefined;
+  readonly usage?: object | undefined;
+}
+
+function tell(answer: ImageAnswer, context: RenderContext, format: string | undefined): Told {
+  const { effective } = answer;
+  return {
+    created: answer.created ?? context.nowSeconds,
+    background: effective.background,
+    output_format: format ?? effective.outputFormat,
+    quality: effective.quality,
+    size: effective.size,
+    usage: answer.usage === undefined ? undefined : writeUsage(answer.usage),
+  };
+}
+
+function extraMembers(response: ImagesResponse, context: RenderContext): object {
+  return {
+    ...(response.extras.includes('latency') ? { latency: Math.round(context.elapsedMs) } : {}),
+    ...(response.extras.includes('routing')
+      ? {
+          extra: {
+            routing: {
+              attempts: context.attempts.map(({ provider, entity, model, status }) => ({
+                provider,
+                entity,
+                model,
+                status,
+              })),
+            },
+          },
+        }
+      : {}),
+  };
+}
+
+function jsonPieces(told: Told, shown: readonly ShownImage[], extras: object): Piece[] {
+  const { usage, ...head } = told;
+  const images = shown.flatMap((image, index): Piece[] => [
+    ...(index === 0 ? [] : [ascii(',')]),
+    ...imagePieces(image),
+  ]);
+  const tail = Object.entries({ usage, ...extras }).filter(([, value]) => value !== undefined);
+  return [
+    ascii(`${JSON.stringify(head).slice(0, -1)},"data":[`),
+    ...images,
+    ascii(`]${tail.map(([name, value]) => `,${JSON.stringify(name)}:${JSON.stringify(value)}`).join('')}}`),
+  ];
+}
+
+function imagePieces({ value, revisedPrompt }: ShownImage): Piece[] {
+  const revised = revisedPrompt === undefined ? '' : `,"revised_prompt":${JSON.stringify(revisedPrompt)}`;
+  if (value.kind === 'url') return [ascii(`{"url":${JSON.stringify(value.url)}${revised}}`)];
+  return [ascii('{"b64_json":"'), base64Piece(value.payload), ascii(`"${revised}}`)];
+}
+
+/** One `completed` event a picture, with every member that OpenAI's event types promise. */
+function eventPieces(told: Told, shown: readonly ShownImage[], call: ImageCall): Piece[] {
+  const type = call.operation === 'edition' ? 'image_edit.completed' : 'image_generation.completed';
+  const { parameters } = call;
+  const rest = {
+    created_at: told.created,
+    size: told.size ?? parameters.size ?? 'auto',
+    quality: told.quality ?? parameters.quality ?? 'auto',
+    background: told.background ?? parameters.background ?? 'auto',
+    output_format: told.output_format ?? parameters.outputFormat ?? 'png',
+    usage: told.usage,
+  };
+  const tail = `",${JSON.stringify(rest).slice(1)}\n\n`;
+  return shown.flatMap(({ value }): Piece[] =>
+    value.kind === 'url'
+      ? []
+      : [ascii(`event: ${type}\ndata: {"type":"${type}","b64_json":"`), base64Piece(value.payload), ascii(tail)],
+  );
+}
+
+function base64Piece(payload: ImagePayload): Piece {
+  return { length: payloadBase64Length(payload), open: () => payloadBase64(payload) };
+}
+
+const ascii = (text: string): Uint8Array => Buffer.from(text);
+
+function concatenated(pieces: readonly Piece[]): ByteSource {
+  const lengths = pieces.map((piece) => (piece instanceof Uint8Array ? piece.byteLength : piece.length));
+  const known = lengths.every((length) => length !== undefined);
+  return {
+    length: known ? lengths.reduce((sum, length) => sum + (length ?? 0), 0) : undefined,
+    cancel() {},
+    async *[Symbol.asyncIterator]() {
+      for (const piece of pieces) {
+        if (piece instanceof Uint8Array) yield piece;
+        else yield* piece.open();
+      }
+    },
+  };
+}

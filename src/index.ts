@@ -1,0 +1,31 @@
+/**
+ * The public door: what extensions build on, and what a program needs that embeds a gateway. Everything else in this
+ * package may change without notice.
+ */
+export { createGateway, type Gateway, type GatewayOptions } from './gateway.ts';
+export { GatewayError, type ErrorCode, type ErrorDetails } from './errors.ts';
+export type { JsonObject, JsonSchema, JsonValue } from './json.ts';
+export type { Logger, LogFields } from './log.ts';
+export { bytesSource, collect, type ByteSource } from './body/byte-source.ts';
+export { collectPayload, payloadBytes } from './images/convert-payload.ts';
+export type { ImagePayload } from './images/payload.ts';
+export { sniffMediaType } from './images/probe.ts';
+export type { ImageCall, ImageParameters, InputImage, Operation, TargetCall } from './pipeline/call.ts';
+export type { Attempt, Exchange, ExchangeEnd, SlotName, Slots } from './pipeline/exchange.ts';
+export type { Extension } from './pipeline/registry.ts';
+export { jsonResponse, type GatewayResponse } from './pipeline/response.ts';
+export { completeResult, type ImageAnswer, type ImageResult, type ResultImage } from './pipeline/result.ts';
+export type { Caller, Consumer, Entity, Route, Target } from './pipeline/settings.ts';
+export {
+  ConfigError,
+  defineComposite,
+  defineStage,
+  Halt,
+  type AnyStage,
+  type NestedPipeline,
+  type StageDefinition,
+  type StageEnv,
+} from './pipeline/stage.ts';
+export { PictureText, type UpstreamReply, type WireRequest } from './pipeline/upstream.ts';
+export { createOpenAiDialect } from './providers/openai-dialect.ts';
+export { defineProvider, type Provider, type ProviderDefinition } from './providers/provider.ts';

@@ -1,0 +1,111 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { ByteSource } from '../body/byte-source.ts';
+import type { Logger } from '../log.ts';
+import type { ImageCall } from './call.ts';
+import type { GatewayResponse } from './response.ts';
+import type { ImageResult, ImageUsage } from './result.ts';
+import type { Caller, Route, Target } from './settings.ts';
+import type { UpstreamReply, WireRequest } from './upstream.ts';
+
+/**
+ * What stages hand to each other. A stage names the slots it reads and writes; the compiler holds it to them and loading
+ * the file checks that every slot is filled before it is read. An extension may add slots of its own by declaration merging.
+ */
+export interface Slots {
+  /** Who is calling. Given from the start as the anonymous caller; `authenticate` writes it. */
+  caller: Caller;
+  /** What is asked, in canonical form. */
+  call: ImageCall;
+  /** What could serve the call, best first, never empty. */
+  candidates: readonly Target[];
+  /** What will serve the call: the first candidate, or the one that a composite stage is trying. */
+  target: Target;
+  /** The provider's wire requests, one unless the call is fanned out. */
+  upstream: readonly WireRequest[];
+  /** The provider's answers, in the order of `upstream`. All have a 2xx status. */
+  reply: readonly UpstreamReply[];
+  /** The pictures, in canonical form. */
+  result: ImageResult;
+  /** What goes back to the caller. */
+  response: GatewayResponse;
+}
+
+export type SlotName = keyof Slots;
+
+/** Slots that are filled before the first stage runs. */
+export const givenSlots: readonly SlotName[] = ['caller'];
+
+/** The part of a request that stages work with. */
+export interface RequestHead {
+  readonly method: string;
+  /** The path as it came, still percent-encoded, and the query. */
+  readonly path: string;
+  readonly query: URLSearchParams;
+  /** Values of the route's `:name` segments, decoded. */
+  readonly parameters: Readonly<Record<string, string>>;
+  /** Lower-case names. */
+  readonly headers: IncomingMessage['headers'];
+  /** The caller's address, after `trusted_proxies` were taken off. */
+  readonly remoteAddress: string;
+}
+
+/** The sockets behind an exchange, for a stage that takes the connection over. */
+export interface LiveConnection {
+  readonly request: IncomingMessage;
+  /** How to answer: an ordinary response, or the bare socket of an upgrade request. */
+  readonly answer:
+    | { readonly kind: 'response'; readonly response: ServerResponse }
+    | { readonly kind: 'upgrade'; readonly socket: Duplex; readonly head: Buffer };
+}
+
+/** One try at one provider, kept for the response headers, the budget and the ledger. Dispatch adds it, others complete it. */
+export interface Attempt {
+  readonly entity: string;
+  readonly provider: string;
+  readonly model: string;
+  /** Milliseconds on the clock's own scale. */
+  readonly startedAtMs: number;
+  /** Whether the provider may have seen the call. */
+  sent: boolean;
+  /** The provider's HTTP status; undefined while there is none. */
+  status: number | undefined;
+  /** Pictures delivered; undefined while that is not known. */
+  images: number | undefined;
+  usage: ImageUsage | undefined;
+  endedAtMs: number | undefined;
+}
+
+/** One request on its way through a pipeline. Read by stages; changed only by what they return. */
+export interface Exchange {
+  /** The request id, the caller's own if it was sane. */
+  readonly id: string;
+  readonly route: Route;
+  readonly request: RequestHead;
+  /** The request's body, not yet read, bounded by the route's `max_size_upload`. */
+  readonly body: ByteSource;
+  readonly live: LiveConnection;
+  /** Aborted when the client leaves, the deadline passes, or the gateway gives up draining. Every wait takes it. */
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+  /** Headers for the answer, whatever the answer is; lower-case names. */
+  readonly responseHeaders: Map<string, string>;
+  readonly attempts: Attempt[];
+  /**
+   * Registers work for afterwards. It runs exactly once, last in first out, after the last byte of the answer, whatever
+   * the end was. A failure in it is logged and keeps none of the others from running.
+   */
+  defer(work: (end: ExchangeEnd) => void | Promise<void>): void;
+}
+
+/** How an exchange ended, for deferred work. */
+export interface ExchangeEnd {
+  readonly kind: 'answered' | 'failed' | 'aborted';
+  /** The status that went out; 499 when the client was gone. */
+  readonly status: number;
+  /** What failed, if anything did. */
+  readonly error: unknown;
+}
+
+/** What a stage sees: the exchange, and of the slots only those that it declared. */
+export type ExchangeView<Reads extends SlotName> = Exchange & Readonly<Pick<Slots, Reads>>;

@@ -1,0 +1,105 @@
+/**
+ * Checks that a list of stages can work in the order in which it stands. The rules, for each stage in turn:
+ *
+ * 1. every slot that it reads has been filled by a stage above it, or is filled from the start;
+ * 2. a slot that it writes without reading is still empty, so nothing is overwritten unseen and nothing sent twice;
+ * 3. every slot of its `before` is still empty: a gate that comes too late protects nothing;
+ * 4. a slot filled from the start is not read above the stage that fills it properly: nobody is judged before they are known;
+ *
+ * and at the end `response` is filled.
+ */
+import { givenSlots, type SlotName } from './exchange.ts';
+
+/** A stage at its place in the file. */
+export interface PlacedStage {
+  readonly name: string;
+  readonly reads: readonly SlotName[];
+  readonly writes: readonly SlotName[];
+  readonly before: readonly SlotName[];
+  /** JSON pointer of the place. */
+  readonly pointer: string;
+  /** The list that a composite stage owns. */
+  readonly nested?: readonly PlacedStage[];
+}
+
+export interface OrderProblem {
+  /** Where the stage stands that cannot work. */
+  readonly pointer: string;
+  readonly message: string;
+}
+
+/**
+ * All that is wrong with the order of a pipeline; empty when it can work.
+ * @param producers names of the known stages that fill a slot, for the advice when none of them is in the list
+ */
+export function checkOrder(
+  pipeline: readonly PlacedStage[],
+  pointer: string,
+  producers: (slot: SlotName) => readonly string[],
+): readonly OrderProblem[] {
+  const inOrder = flatten(pipeline);
+  const problems: OrderProblem[] = [];
+  /** The stage that filled each slot. */
+  const filled = new Map<SlotName, PlacedStage | undefined>(givenSlots.map((slot) => [slot, undefined]));
+
+  for (const [index, stage] of inOrder.entries()) {
+    const below = inOrder.slice(index + 1);
+    const report = (message: string): void => void problems.push({ pointer: stage.pointer, message });
+
+    for (const slot of stage.reads) {
+      const lateProducer = below.find((other) => fills(other, slot));
+      if (!filled.has(slot)) {
+        report(
+          lateProducer === undefined
+            ? `${quote(stage.name)} reads ${quote(slot)}, which no stage of this pipeline fills: add ${choice(producers(slot))} above it`
+            : `${quote(stage.name)} reads ${quote(slot)}, which ${quote(lateProducer.name)} fills only further down: move ${quote(lateProducer.name)} above ${quote(stage.name)}`,
+        );
+      } else if (filled.get(slot) === undefined && lateProducer !== undefined) {
+        report(
+          `${quote(stage.name)} reads ${quote(slot)} before ${quote(lateProducer.name)} has established it: move ${quote(lateProducer.name)} above ${quote(stage.name)}`,
+        );
+      }
+    }
+    for (const slot of stage.before) {
+      const culprit = filled.get(slot);
+      if (culprit !== undefined && !stage.writes.includes(slot)) {
+        report(
+          `${quote(stage.name)} must run before ${quote(slot)} is there, but ${quote(culprit.name)} above it fills that: move ${quote(stage.name)} above ${quote(culprit.name)}`,
+        );
+      }
+    }
+    for (const slot of stage.writes) {
+      const culprit = filled.get(slot);
+      if (culprit !== undefined && fills(stage, slot)) {
+        report(
+          `${quote(stage.name)} fills ${quote(slot)}, which ${quote(culprit.name)} above it has filled already: remove one of them`,
+        );
+      }
+    }
+    for (const slot of stage.writes) if (!filled.has(slot) || fills(stage, slot)) filled.set(slot, stage);
+  }
+
+  if (problems.length === 0 && !filled.has('response')) {
+    problems.push({
+      pointer: inOrder.at(-1)?.pointer ?? pointer,
+      message: `this pipeline ends without an answer: add ${choice(producers('response'))} at its end`,
+    });
+  }
+  return problems;
+}
+
+/** Whether a stage fills a slot from nothing, as opposed to changing what is there. */
+function fills(stage: PlacedStage, slot: SlotName): boolean {
+  return stage.writes.includes(slot) && !stage.reads.includes(slot);
+}
+
+/** The stages in the order in which they first run: a composite, then the list that it owns. */
+function flatten(pipeline: readonly PlacedStage[]): PlacedStage[] {
+  return pipeline.flatMap((stage) => [stage, ...flatten(stage.nested ?? [])]);
+}
+
+const quote = (name: string): string => `\`${name}\``;
+
+function choice(names: readonly string[]): string {
+  return names.length === 0 ? 'a stage that does' : names.map(quote).join(' or ');
+}

@@ -1,0 +1,68 @@
+/** Runs a compiled pipeline: the stages one after the other, in the order of the file. */
+import { GatewayError } from '../errors.ts';
+import type { Exchange, SlotName, Slots } from './exchange.ts';
+import { Halt, type AnyStageHandler, type NestedPipeline } from './stage.ts';
+
+/** A stage at its place, ready to run. */
+export interface CompiledStage {
+  readonly name: string;
+  readonly writes: readonly SlotName[];
+  readonly handle: AnyStageHandler;
+}
+
+/** An exchange as the engine holds it: with its slots, and the time that each stage has taken so far. */
+export type RunningExchange = Exchange & {
+  -readonly [Slot in SlotName]?: Slots[Slot];
+} & {
+  /** Milliseconds by stage name, in the order in which stages first ran. */
+  readonly timings: Map<string, number>;
+};
+
+/**
+ * Runs the stages until the last, or until one gives an early answer.
+ * @throws whatever a stage throws; the signal's reason once the exchange is aborted
+ */
+export async function runStages(
+  stages: readonly CompiledStage[],
+  exchange: RunningExchange,
+  monotonic: () => number,
+): Promise<void> {
+  for (const stage of stages) {
+    exchange.signal.throwIfAborted();
+    const startedAtMs = monotonic();
+    try {
+      // The order check has made sure that the declared slots are filled.
+      const outcome = await stage.handle(exchange as Parameters<AnyStageHandler>[0]);
+      if (outcome instanceof Halt) {
+        exchange.response = outcome.response;
+        return;
+      }
+      if (outcome !== undefined) fill(exchange, stage, outcome);
+    } finally {
+      const elapsedMs = monotonic() - startedAtMs;
+      exchange.timings.set(stage.name, (exchange.timings.get(stage.name) ?? 0) + elapsedMs);
+    }
+  }
+}
+
+/** The nested list of a composite stage: each run starts with its own slots empty. */
+export function nestedPipeline(stages: readonly CompiledStage[], monotonic: () => number): NestedPipeline {
+  const ownSlots = new Set(stages.flatMap((stage) => stage.writes));
+  return {
+    async run(exchange, given = {}) {
+      const running = exchange as RunningExchange;
+      for (const slot of ownSlots) delete running[slot];
+      Object.assign(running, given);
+      await runStages(stages, running, monotonic);
+    },
+  };
+}
+
+function fill(exchange: RunningExchange, stage: CompiledStage, outcome: Partial<Readonly<Slots>>): void {
+  for (const slot of stage.writes) {
+    if (outcome[slot] === undefined) {
+      throw new GatewayError('internal_error', `The stage ${stage.name} did not fill ${slot}, which it declares.`);
+    }
+    Object.assign(exchange, { [slot]: outcome[slot] });
+  }
+}

@@ -1,0 +1,162 @@
+import type { ModelFilter } from '../model-filter.ts';
+import type { JsonValue } from '../json.ts';
+import type { Secret } from '../secret.ts';
+import type { Provider } from '../providers/provider.ts';
+import type { ImageParameters, Operation, ResponseFormat } from './call.ts';
+import type { HttpClient } from './upstream.ts';
+
+/**
+ * What the compiler made of the file, ready for use on the request path. *Config* is what the user writes,
+ * *settings* are what code passes on. All of it belongs to one snapshot and never changes.
+ */
+
+/** An image-model entity: one provider with its connection, its options and the models it may serve. */
+export interface Entity {
+  readonly id: string;
+  readonly name: string;
+  /** The spellings of the name that callers may put before a `/`: `openai-provider` and `openai_provider`. */
+  readonly slugs: readonly string[];
+  /** The provider type as its definition names it, and the other names it goes by. */
+  readonly providerNames: readonly string[];
+  readonly provider: Provider;
+  readonly operations: Readonly<Record<Operation, OperationSettings>>;
+  /** What this entity may serve, whoever asks; matched against the bare model. */
+  readonly models: ModelFilter;
+  /** Milliseconds for one call, polling and reading the answer included. */
+  readonly timeoutMs: number;
+  readonly tokens: TokenRing;
+  readonly client: HttpClient;
+}
+
+/** What an entity says about one operation. */
+export interface OperationSettings {
+  readonly enabled: boolean;
+  /** The model used when the caller names none. */
+  readonly model: string | undefined;
+  /** Filled in where the caller is silent. */
+  readonly parameters: ImageParameters;
+  readonly responseFormat: ResponseFormat | undefined;
+}
+
+/** The entity's credentials, taken in turn. */
+export interface TokenRing {
+  /** The next token; undefined when the entity needs none. */
+  next(): Secret | undefined;
+  /** All of them, to keep them out of anything that is shown. */
+  readonly all: readonly Secret[];
+}
+
+/** One entity and one of its models: what a call is sent to. */
+export interface Target {
+  readonly entity: Entity;
+  readonly model: string;
+  /** The alias under which the caller asked, if it did. */
+  readonly alias: string | undefined;
+}
+
+/** A name that callers may use for a model, and what stands behind it. */
+export interface Alias {
+  readonly name: string;
+  readonly strategy: 'failover' | 'round_robin' | 'weighted';
+  readonly targets: readonly AliasTarget[];
+}
+
+export interface AliasTarget {
+  readonly entityId: string;
+  readonly model: string;
+  readonly weight: number;
+}
+
+/** A caller known by its key. */
+export interface Consumer {
+  readonly id: string;
+  readonly user: string | undefined;
+  readonly team: string | undefined;
+  /** Both the consumer's and its user's rules; each holds by itself. */
+  readonly models: readonly ModelFilter[];
+  /** Ids of the budgets named on the consumer. */
+  readonly budgets: readonly string[];
+}
+
+/** Who is calling; `consumer` is undefined for the anonymous caller. */
+export interface Caller {
+  readonly consumer: Consumer | undefined;
+}
+
+export const anonymous: Caller = { consumer: undefined };
+
+/** A limit on images for everything in its scope, counted in windows of time. */
+export interface Budget {
+  readonly id: string;
+  readonly limitImages: number;
+  readonly window: BudgetWindow;
+  readonly timeZone: string;
+  readonly scope: BudgetScope;
+  /** One counter for each value of this; undefined: one counter for all. */
+  readonly per: 'consumer' | 'user' | 'team' | 'model' | 'provider' | 'route' | undefined;
+  readonly onExceed: 'block' | 'warn';
+  /** What becomes of a reservation whose client left while the provider may have been at work. */
+  readonly abandoned: 'settle' | 'release';
+}
+
+export type BudgetWindow = 'hour' | 'day' | 'week' | 'month' | 'year' | 'lifetime';
+
+/** Undefined lists hold for everything; those that are given must all match. */
+export interface BudgetScope {
+  readonly consumers: ReadonlySet<string> | undefined;
+  readonly users: ReadonlySet<string> | undefined;
+  readonly teams: ReadonlySet<string> | undefined;
+  readonly providers: ReadonlySet<string> | undefined;
+  readonly routes: ReadonlySet<string> | undefined;
+  readonly models: ModelFilter | undefined;
+}
+
+/** A route of the file. */
+export interface Route {
+  readonly id: string;
+  /** What a request without pictures is; a request with pictures is an edition. Undefined for routes that make no pictures. */
+  readonly operation: Operation | undefined;
+  /** Ids of the entities that may serve this route, in order of preference. */
+  readonly refs: readonly string[];
+  /** Answer with the raw bytes when there is exactly one picture. */
+  readonly decode: boolean;
+  readonly maxUploadBytes: number;
+  /** Unknown parameters are refused instead of passed on. */
+  readonly strict: boolean;
+  /** `host`: a link of the provider's never reaches the caller. */
+  readonly urlMode: 'provider' | 'host';
+  /** Request parameters filled in where the caller is silent, in wire spelling, before the body is understood. */
+  readonly defaults: Readonly<Record<string, JsonValue>>;
+  readonly models: ModelFilter;
+  readonly upstream: ForwardSettings | undefined;
+}
+
+/** Where a `forward` stage sends what it gets. */
+export interface ForwardSettings {
+  readonly url: URL;
+  /** Set on each request, in place of what the caller sent; lower-case names. */
+  readonly headers: Readonly<Record<string, string | Secret>>;
+  /** Milliseconds until the upstream's headers must have come. */
+  readonly timeoutMs: number;
+}
+
+/** How the gateway hands out links to the pictures that it keeps. */
+export interface Hosting {
+  /** `server.public_url` without a slash at its end; undefined: the origin that the caller used. */
+  readonly publicUrl: string | undefined;
+  /** The path of the route that serves the pictures, with `:name` in it; undefined: there is none. */
+  readonly path: string | undefined;
+}
+
+/** Everything of a snapshot that stages look things up in. */
+export interface Catalogue {
+  /** The active entities, by id, in the order of the file. */
+  readonly entities: ReadonlyMap<string, Entity>;
+  /** Ids and slugs of entities that are in the file but have no token. */
+  readonly inactiveNames: ReadonlySet<string>;
+  readonly aliases: ReadonlyMap<string, Alias>;
+  /** By the SHA-256 of the key, in lower-case hexadecimal. Empty: the gateway is open. */
+  readonly consumersByKeyHash: ReadonlyMap<string, Consumer>;
+  readonly budgets: readonly Budget[];
+  readonly hosting: Hosting;
+}

@@ -1,0 +1,188 @@
+/** The contract of a stage, and the two functions that declare one. */
+import type { JsonSchema } from '../json.ts';
+import type { Logger } from '../log.ts';
+import type { BlobStore } from '../blobs/blob-store.ts';
+import type { ImagePayload, LinkPayload } from '../images/payload.ts';
+import type { Store } from '../stores/store.ts';
+import type { Exchange, ExchangeView, SlotName, Slots } from './exchange.ts';
+import type { GatewayResponse } from './response.ts';
+import type { Catalogue, ForwardSettings, Route } from './settings.ts';
+
+/**
+ * A kind of stage: what a pipeline in the file names. `reads` and `writes` are checked twice: by the compiler, against
+ * what the handler uses and returns, and when the file is loaded, against the order in which the stages stand.
+ */
+export interface StageDefinition<
+  Reads extends SlotName = SlotName,
+  Writes extends SlotName = SlotName,
+  Config = unknown,
+> {
+  readonly name: string;
+  /** JSON Schema (draft-07) of the stage's `config`. Its defaults are filled in before `create` is called. */
+  readonly schema: JsonSchema;
+  /** Slots that must be filled before this stage runs. */
+  readonly reads: readonly Reads[];
+  /** Slots that this stage fills. A slot that it writes without reading must still be empty. */
+  readonly writes: readonly Writes[];
+  /** Slots that must still be empty: a gate that comes too late protects nothing. */
+  readonly before?: readonly SlotName[];
+  /**
+   * Called at load, once for each place where the stage stands. What requests can share is prepared here.
+   * @throws ConfigError for what the schema cannot express
+   */
+  create(config: Config, env: StageEnv): StageHandler<Reads, Writes>;
+}
+
+/** A stage that owns a list of stages, and runs it as often as it likes. The list stands under `config.stages`. */
+export interface CompositeDefinition<
+  Reads extends SlotName = SlotName,
+  Writes extends SlotName = SlotName,
+  Config = unknown,
+> extends Omit<StageDefinition<Reads, Writes, Config>, 'create'> {
+  readonly composite: true;
+  create(config: Config, env: StageEnv, nested: NestedPipeline): StageHandler<Reads, Writes>;
+}
+
+/** A stage of any shape, as the registry holds it. Its config has been validated before `create` is called. */
+export interface AnyStage {
+  readonly name: string;
+  readonly schema: JsonSchema;
+  readonly reads: readonly SlotName[];
+  readonly writes: readonly SlotName[];
+  readonly before?: readonly SlotName[];
+  readonly composite?: true;
+  create(config: never, env: StageEnv, nested: NestedPipeline): AnyStageHandler;
+}
+
+export type AnyStageHandler = (exchange: ExchangeView<SlotName>) => AnyStageOutcome | Promise<AnyStageOutcome>;
+
+export type AnyStageOutcome = void | Halt | Partial<Readonly<Slots>>;
+
+/** What a stage does for one exchange: the slots it fills, or an early answer. It changes nothing that it was given. */
+export type StageHandler<Reads extends SlotName, Writes extends SlotName> = (
+  exchange: ExchangeView<Reads>,
+) => StageOutcome<Writes> | Promise<StageOutcome<Writes>>;
+
+export type StageOutcome<Writes extends SlotName> = [Writes] extends [never]
+  ? void | Halt
+  : Readonly<Pick<Slots, Writes>> | Halt;
+
+/** The nested list of a composite stage. */
+export interface NestedPipeline {
+  /**
+   * Runs the list once. Slots that it fills are empty again at the start of each run. An early answer within ends the
+   * run with the `response` slot filled.
+   * @param given slots to set for this run, such as the `target` to try
+   */
+  run(exchange: Exchange, given?: Partial<Readonly<Slots>>): Promise<void>;
+}
+
+/** An early answer: the rest of the pipeline is not run, deferred work is. */
+export class Halt {
+  readonly response: GatewayResponse;
+
+  constructor(response: GatewayResponse) {
+    this.response = response;
+  }
+}
+
+/** A mistake in a stage's or provider's config that only `create` can see. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  /** JSON pointer within the config, such as `/rules/0`; empty for the whole. */
+  readonly pointer: string;
+
+  constructor(pointer: string, message: string) {
+    super(message);
+    this.pointer = pointer;
+  }
+}
+
+/** What a stage may use besides the exchange. */
+export interface StageEnv {
+  /** The route in whose pipeline the stage stands. */
+  readonly route: Route;
+  readonly catalogue: Catalogue;
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** A number from 0 up to but not including 1. */
+  random(): number;
+  readonly store: Store;
+  readonly blobs: BlobStore;
+  readonly forward: Forwarder;
+  readonly pictures: PictureFetcher;
+  readonly spool: SpoolSettings;
+  /**
+   * Something that outlives a reload: the same key gives the same value for as long as some snapshot uses it.
+   * Put everything that the value depends on into the key.
+   */
+  share<Value>(key: string, create: () => Value, dispose?: (value: Value) => void | Promise<void>): Value;
+}
+
+export interface Clock {
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** Milliseconds on a scale that only goes forward. */
+  monotonic(): number;
+  /** Resolves after so many milliseconds; rejects with the signal's reason when it is aborted. */
+  sleep(milliseconds: number, signal: AbortSignal): Promise<void>;
+  /** Calls back once after so many milliseconds, unless cancelled. Does not keep the process alive. */
+  timer(milliseconds: number, callback: () => void): { cancel(): void };
+}
+
+/** Fetches the pictures behind links, so that no link leads into the gateway's own network. Implemented in `http/picture-fetcher.ts`. */
+export interface PictureFetcher {
+  /**
+   * @throws GatewayError for a caller's link image_url_not_allowed or invalid_image, for a provider's
+   * upstream_invalid_response or upstream_timeout
+   */
+  fetch(link: LinkPayload, options: FetchPictureOptions): Promise<FetchedPicture>;
+}
+
+export interface FetchPictureOptions {
+  readonly signal: AbortSignal;
+  readonly maxBytes: number;
+  /** An origin that may lie in our own network all the same: that of the entity's `base_url`. */
+  readonly trustedOrigin: string | undefined;
+  /** Takes the clean-up of what was spooled. */
+  defer(work: () => Promise<void>): void;
+}
+
+export interface FetchedPicture {
+  readonly payload: ImagePayload;
+  /** By its magic number. */
+  readonly mediaType: string;
+}
+
+/** Where uploads go that are too large to keep in memory. */
+export interface SpoolSettings {
+  readonly directory: string;
+  /** Bytes of one picture kept in memory; beyond them it goes to a temporary file. */
+  readonly memoryBytes: number;
+}
+
+/** The reverse proxy, for stages that hand the live connection on. Implemented in `http/forward.ts`. */
+export interface Forwarder {
+  /** Resolves when the exchange is over, with the status that went out. */
+  forward(exchange: Exchange, settings: ForwardSettings): Promise<{ readonly status: number }>;
+}
+
+/** Declares a stage. The identity function: it is there for the types. */
+export function defineStage<
+  Config = unknown,
+  const Reads extends SlotName = never,
+  const Writes extends SlotName = never,
+>(definition: StageDefinition<Reads, Writes, Config>): StageDefinition<Reads, Writes, Config> {
+  return definition;
+}
+
+/** Declares a stage that owns a list of stages. */
+export function defineComposite<
+  Config = unknown,
+  const Reads extends SlotName = never,
+  const Writes extends SlotName = never,
+>(
+  definition: Omit<CompositeDefinition<Reads, Writes, Config>, 'composite'>,
+): CompositeDefinition<Reads, Writes, Config> {
+  return { ...definition, composite: true };
+}

@@ -1,0 +1,231 @@
+/** From the file's entities, aliases, consumers and budgets to what stages look things up in. */
+import { hash } from 'node:crypto';
+import type { GatewayFile, ModelsFile } from '../generated/gateway.ts';
+import { isJsonObject, type JsonValue } from '../json.ts';
+import { everyModel, type ModelFilter } from '../model-filter.ts';
+import { compilePattern } from '../pattern.ts';
+import type { ImageParameters, ResponseFormat } from '../pipeline/call.ts';
+import type { Registry } from '../pipeline/registry.ts';
+import type {
+  Alias,
+  Budget,
+  Catalogue,
+  Consumer,
+  Entity,
+  Hosting,
+  OperationSettings,
+  TokenRing,
+} from '../pipeline/settings.ts';
+import { ConfigError } from '../pipeline/stage.ts';
+import type { HttpClient } from '../pipeline/upstream.ts';
+import type { ProviderDefinition } from '../providers/provider.ts';
+import { slugsOf } from './slug.ts';
+import { createTokenRing, splitTokens } from './token-ring.ts';
+
+/** A value that outlives the snapshot when the next one asks for the same key. */
+export type Share = <Value>(
+  key: string,
+  create: () => Value,
+  dispose?: (value: Value) => void | Promise<void>,
+) => Value;
+
+export interface CatalogueSources {
+  readonly config: GatewayFile;
+  readonly registry: Registry;
+  readonly share: Share;
+  /** Opens the pool to an origin. */
+  createClient(origin: string): HttpClient & { close(): Promise<void> };
+  /** Takes a mistake that only `create` could see. */
+  report(pointer: string, message: string): void;
+}
+
+export function compileCatalogue(sources: CatalogueSources): Catalogue {
+  const { config } = sources;
+  const active = new Map<string, Entity>();
+  const inactiveNames = new Set<string>();
+  for (const [index, file] of config.image_models.entries()) {
+    const entity = compileEntity(file, `/image_models/${index}`, sources);
+    if (entity === 'invalid') continue;
+    if (entity === 'inactive') for (const name of namesOf(file)) inactiveNames.add(name);
+    else active.set(entity.id, entity);
+  }
+  for (const entity of active.values()) for (const name of [entity.id, ...entity.slugs]) inactiveNames.delete(name);
+  return {
+    entities: active,
+    inactiveNames,
+    aliases: compileAliases(config),
+    consumersByKeyHash: compileConsumers(config),
+    budgets: compileBudgets(config),
+    hosting: compileHosting(config),
+  };
+}
+
+type EntityFile = GatewayFile['image_models'][number];
+
+function namesOf(file: EntityFile): readonly string[] {
+  return [file.id, ...slugsOf(file.name ?? file.id)];
+}
+
+function compileEntity(file: EntityFile, pointer: string, sources: CatalogueSources): Entity | 'inactive' | 'invalid' {
+  const definition = sources.registry.providers.get(file.provider);
+  if (definition === undefined) return 'invalid';
+  const connection = member(file.config, 'connection');
+  const { token: tokenText, timeout } = connection;
+  const tokens = splitTokens(typeof tokenText === 'string' ? tokenText : '');
+  if (tokens.length === 0 && !definition.tokenOptional) return 'inactive';
+
+  const options = member(file.config, 'options');
+  const config = { connection: { ...connection, token: '' }, options };
+  const provider = createProvider(definition, config, pointer, sources);
+  if (provider === undefined) return 'invalid';
+  const tokenKey = `tokens:${file.id}:${hash('sha256', tokens.join(','))}`;
+  return {
+    id: file.id,
+    name: file.name ?? file.id,
+    slugs: slugsOf(file.name ?? file.id),
+    providerNames: [definition.name, ...definition.aliases],
+    provider,
+    operations: {
+      generation: compileOperation(member(options, 'generation')),
+      edition: compileOperation(member(options, 'edition')),
+    },
+    models: compileFilter(file.models),
+    timeoutMs: typeof timeout === 'number' ? timeout : 180_000,
+    tokens: sources.share<TokenRing>(tokenKey, () => createTokenRing(tokens.join(','))),
+    client: provider.origin === undefined ? unreachable : sharedClient(file.id, provider.origin, sources),
+  };
+}
+
+function createProvider(
+  definition: ProviderDefinition,
+  config: object,
+  pointer: string,
+  { report }: CatalogueSources,
+): Entity['provider'] | undefined {
+  try {
+    // It has just been validated against the definition's own schema.
+    return definition.create(config as never);
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    report(`${pointer}/config${error instanceof ConfigError ? error.pointer : ''}`, error.message);
+    return undefined;
+  }
+}
+
+function sharedClient(entityId: string, origin: string, { share, createClient }: CatalogueSources): HttpClient {
+  return share(
+    `client:${entityId}:${origin}`,
+    () => createClient(origin),
+    (client) => client.close(),
+  );
+}
+
+/** For providers that answer by themselves. */
+const unreachable: HttpClient = {
+  send: () => Promise.reject(new TypeError('this provider has no network')),
+};
+
+function member(value: Readonly<Record<string, unknown>>, name: string): Readonly<Record<string, JsonValue>> {
+  const found = value[name];
+  // Valid against the provider's schema, and it came from YAML: there is nothing but JSON in it.
+  return isJsonObject(found) ? (found as Record<string, JsonValue>) : {};
+}
+
+function compileOperation(options: Readonly<Record<string, JsonValue>>): OperationSettings {
+  const text = (name: string): string | undefined => {
+    const value = options[name];
+    return typeof value === 'string' ? value : undefined;
+  };
+  const number = (name: string): number | undefined => {
+    const value = options[name];
+    return typeof value === 'number' ? value : undefined;
+  };
+  const parameters: ImageParameters = {
+    n: number('n'),
+    size: text('size'),
+    quality: text('quality'),
+    style: text('style'),
+    background: text('background'),
+    moderation: text('moderation'),
+    outputFormat: text('output_format'),
+    outputCompression: number('output_compression'),
+    inputFidelity: text('input_fidelity'),
+  };
+  return {
+    enabled: options['enabled'] === true,
+    model: text('model'),
+    parameters,
+    // The provider's schema has made sure that it is one of the three.
+    responseFormat: text('response_format') as ResponseFormat | undefined,
+  };
+}
+
+export function compileFilter(models: ModelsFile): ModelFilter {
+  if (models.include.length === 0 && models.exclude.length === 0) return everyModel;
+  return { include: models.include.map(compilePattern), exclude: models.exclude.map(compilePattern) };
+}
+
+function compileAliases(config: GatewayFile): ReadonlyMap<string, Alias> {
+  const aliases = Object.entries(config.aliases).map(([name, { strategy, targets }]): [string, Alias] => [
+    name,
+    {
+      name,
+      strategy,
+      targets: targets.map(({ target, weight }) => {
+        const at = target.indexOf('/');
+        return { entityId: target.slice(0, at), model: target.slice(at + 1), weight };
+      }),
+    },
+  ]);
+  return new Map(aliases);
+}
+
+function compileConsumers(config: GatewayFile): ReadonlyMap<string, Consumer> {
+  const users = new Map(config.users.map((user) => [user.id, compileFilter(user.models)]));
+  const consumers = config.consumers.map((file): [string, Consumer] => {
+    const userFilter = file.user === undefined ? undefined : users.get(file.user);
+    const consumer: Consumer = {
+      id: file.id,
+      user: file.user,
+      team: file.team,
+      models: [compileFilter(file.models), ...(userFilter === undefined ? [] : [userFilter])].filter(
+        (filter) => filter !== everyModel,
+      ),
+      budgets: file.budgets,
+    };
+    return [file.key_sha256?.toLowerCase() ?? hash('sha256', file.key ?? ''), consumer];
+  });
+  return new Map(consumers);
+}
+
+function compileBudgets(config: GatewayFile): readonly Budget[] {
+  const set = (values: readonly string[] | undefined): ReadonlySet<string> | undefined =>
+    values === undefined ? undefined : new Set(values);
+  return config.budgets.map((file) => ({
+    id: file.id,
+    limitImages: file.limit.images,
+    window: file.window,
+    timeZone: file.time_zone,
+    scope: {
+      consumers: set(file.scope.consumers),
+      users: set(file.scope.users),
+      teams: set(file.scope.teams),
+      providers: set(file.scope.providers),
+      routes: set(file.scope.routes),
+      models: file.scope.models === undefined ? undefined : compileFilter({ include: file.scope.models, exclude: [] }),
+    },
+    per: file.per,
+    onExceed: file.on_exceed,
+    abandoned: file.abandoned,
+  }));
+}
+
+/** The first route that serves hosted images gives their links its path. */
+function compileHosting(config: GatewayFile): Hosting {
+  const serves = (route: GatewayFile['routes'][number]): boolean => {
+    const stages = typeof route.pipeline === 'string' ? config.pipelines[route.pipeline] : route.pipeline;
+    return (stages ?? []).some(({ plugin, enabled }) => enabled && plugin === 'serve-image');
+  };
+  const route = config.routes.find((candidate) => candidate.path.includes('/:name') && serves(candidate));
+  return { publicUrl: config.server.public_url?.replace(/\/+$/, ''), path: route?.path };
+}

@@ -1,0 +1,89 @@
+/** From a list of stages in the file to a pipeline that can run, or to what is wrong with it. */
+import type { StageFile } from '../generated/gateway.ts';
+import { checkOrder, type PlacedStage } from '../pipeline/order.ts';
+import type { Registry } from '../pipeline/registry.ts';
+import { nestedPipeline, type CompiledStage } from '../pipeline/run.ts';
+import { ConfigError, type AnyStage, type StageEnv } from '../pipeline/stage.ts';
+
+export interface PipelineSources {
+  readonly registry: Registry;
+  report(pointer: string, message: string): void;
+}
+
+/** What is wrong with the order of a pipeline is reported once, however many routes use it. */
+export function checkPipeline(
+  stages: readonly StageFile[],
+  pointer: string,
+  { registry, report }: PipelineSources,
+): void {
+  const producers = (slot: PlacedStage['reads'][number]): readonly string[] =>
+    [...registry.stages.values()]
+      .filter((stage) => stage.writes.includes(slot) && !stage.reads.includes(slot))
+      .map((stage) => stage.name);
+  for (const problem of checkOrder(place(stages, pointer, registry), pointer, producers)) {
+    report(problem.pointer, problem.message);
+  }
+}
+
+function place(stages: readonly StageFile[], pointer: string, registry: Registry): readonly PlacedStage[] {
+  return stages.flatMap((file, index): readonly PlacedStage[] => {
+    const definition = registry.stages.get(file.plugin);
+    if (definition === undefined || !file.enabled) return [];
+    const here = `${pointer}/${index}`;
+    return [
+      {
+        name: definition.name,
+        reads: definition.reads,
+        writes: definition.writes,
+        before: definition.before ?? [],
+        pointer: here,
+        ...(definition.composite === true
+          ? { nested: place(nestedStages(file), `${here}/config/stages`, registry) }
+          : {}),
+      },
+    ];
+  });
+}
+
+/** Creates the stages of a route's pipeline. Mistakes that only `create` sees are reported. */
+export function compilePipeline(
+  stages: readonly StageFile[],
+  pointer: string,
+  env: StageEnv,
+  sources: PipelineSources,
+): readonly CompiledStage[] {
+  return stages.flatMap((file, index): readonly CompiledStage[] => {
+    const definition = sources.registry.stages.get(file.plugin);
+    if (definition === undefined || !file.enabled) return [];
+    const here = `${pointer}/${index}`;
+    try {
+      return [compileStage(definition, file, here, env, sources)];
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      sources.report(`${here}/config${error.pointer}`, error.message);
+      return [];
+    }
+  });
+}
+
+function compileStage(
+  definition: AnyStage,
+  file: StageFile,
+  pointer: string,
+  env: StageEnv,
+  sources: PipelineSources,
+): CompiledStage {
+  const nested = definition.composite === true ? nestedStages(file) : [];
+  const compiled = compilePipeline(nested, `${pointer}/config/stages`, env, sources);
+  const log = env.log.child({ stage: definition.name });
+  // The config has just been validated against the definition's own schema.
+  const config = file.config as never;
+  const handle = definition.create(config, { ...env, log }, nestedPipeline(compiled, env.clock.monotonic));
+  return { name: definition.name, writes: definition.writes, handle };
+}
+
+/** The list that a composite stage owns: stages under the schema that all of them share. */
+function nestedStages(file: StageFile): readonly StageFile[] {
+  const { stages } = file.config;
+  return Array.isArray(stages) ? (stages as readonly StageFile[]) : [];
+}

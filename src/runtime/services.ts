@@ -1,0 +1,97 @@
+/** Opens what a file says about state and hosted images, and gathers what stages may use. */
+import type { BlobStore } from '../blobs/blob-store.ts';
+import type { GatewayFile } from '../generated/gateway.ts';
+import { silentLog, type Logger } from '../log.ts';
+import type { Registry } from '../pipeline/registry.ts';
+import type { Clock, Forwarder, PictureFetcher, SpoolSettings } from '../pipeline/stage.ts';
+import type { Store } from '../stores/store.ts';
+import type { StageServices } from './compile.ts';
+import type { ResourceLease } from './resources.ts';
+
+export interface ServiceSources {
+  readonly config: GatewayFile;
+  readonly registry: Registry;
+  readonly lease: ResourceLease;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly forward: Forwarder;
+  createPictureFetcher(options: { readonly spool: SpoolSettings; readonly log: Logger }): PictureFetcher;
+  /** Where uploads go that are too large for memory. */
+  readonly spoolDirectory: string;
+}
+
+/** Bytes of one picture that are kept in memory. */
+const spoolMemoryBytes = 1024 * 1024;
+
+/** @throws GatewayError when the state or the images cannot be opened */
+export async function openServices(sources: ServiceSources): Promise<StageServices> {
+  const { lease, clock, log } = sources;
+  const spool = { directory: sources.spoolDirectory, memoryBytes: spoolMemoryBytes };
+  return {
+    log,
+    clock,
+    spool,
+    random: Math.random,
+    store: await openStore(sources),
+    blobs: await openBlobs(sources),
+    forward: sources.forward,
+    pictures: lease.use('pictures', () => sources.createPictureFetcher({ spool, log })),
+  };
+}
+
+const neverCalled = (): never => {
+  throw new TypeError('a file that is only checked serves no request');
+};
+
+/** For a file that is only checked: stages can be created with these, but not run. */
+export const inertServices: StageServices = {
+  log: silentLog,
+  clock: { now: Date.now, monotonic: () => performance.now(), sleep: neverCalled, timer: neverCalled },
+  spool: { directory: '', memoryBytes: spoolMemoryBytes },
+  random: Math.random,
+  store: { reserve: neverCalled, settle: neverCalled, release: neverCalled, read: neverCalled, close: neverCalled },
+  blobs: { put: neverCalled, open: neverCalled, close: neverCalled },
+  forward: { forward: neverCalled },
+  pictures: { fetch: neverCalled },
+};
+
+function openStore({ config, registry, lease, clock }: ServiceSources): Promise<Store> {
+  const { scheme, location } = split(config.state);
+  return lease.use(
+    `state:${config.state}`,
+    async () => {
+      const definition = registry.stores.get(scheme);
+      if (definition === undefined) throw unknownScheme('state', scheme, registry.stores);
+      return definition.open(location, { now: clock.now });
+    },
+    closeWhenOpen,
+  );
+}
+
+function openBlobs({ config, registry, lease }: ServiceSources): Promise<BlobStore> {
+  const { scheme, location } = split(config.images);
+  return lease.use(
+    `images:${config.images}`,
+    async () => {
+      const definition = registry.blobStores.get(scheme);
+      if (definition === undefined) throw unknownScheme('images', scheme, registry.blobStores);
+      return definition.open(location);
+    },
+    closeWhenOpen,
+  );
+}
+
+/** What could not be opened was reported by whoever waited for it, and there is nothing to close. */
+async function closeWhenOpen(opening: Promise<{ close(): Promise<void> }>): Promise<void> {
+  const [result] = await Promise.allSettled([opening]);
+  if (result.status === 'fulfilled') await result.value.close();
+}
+
+function split(address: string): { readonly scheme: string; readonly location: string } {
+  const at = address.indexOf(':');
+  return { scheme: address.slice(0, at), location: address.slice(at + 1) };
+}
+
+function unknownScheme(member: string, scheme: string, known: ReadonlyMap<string, unknown>): Error {
+  return new Error(`\`${member}\` cannot be ${scheme}: here; it can be ${[...known.keys()].join(': or ')}:`);
+}

@@ -1,0 +1,16 @@
+import type { TokenRing } from '../pipeline/settings.ts';
+import { Secret } from '../secret.ts';
+
+/** The tokens of an entity's comma-separated `token`, taken in turn. Its place in the ring survives reloads. */
+export function createTokenRing(text: string): TokenRing {
+  const all = splitTokens(text).map((token) => new Secret(token));
+  let taken = 0;
+  return { all, next: () => all[taken++ % all.length] };
+}
+
+export function splitTokens(text: string): readonly string[] {
+  return text
+    .split(',')
+    .map((token) => token.trim())
+    .filter((token) => token !== '');
+}

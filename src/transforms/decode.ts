@@ -1,0 +1,59 @@
+import schema from '../../schemas/stages/decode.schema.json' with { type: 'json' };
+import { payloadByteLength, payloadBytes, payloadHead } from '../images/convert-payload.ts';
+import { sniffMediaType } from '../images/probe.ts';
+import type { ImagePayload } from '../images/payload.ts';
+import type { BodyResponse } from '../pipeline/response.ts';
+import { defineStage } from '../pipeline/stage.ts';
+
+/** Enough bytes for every magic number that we know. */
+const magicBytes = 64;
+
+/**
+ * One picture → its raw bytes, where the route says `decode: true` or the request `accept: image/…`. Any other number of
+ * pictures stays JSON. The media type is that of the bytes, whatever was asked for.
+ */
+export const decode = defineStage({
+  name: 'decode',
+  schema,
+  reads: ['result', 'response'],
+  writes: ['response'],
+  create(_config, env) {
+    return async function decode({ request, route, result, response, signal, defer }) {
+      const wanted = route.decode || /^\s*image\//i.test(request.headers.accept ?? '');
+      if (!wanted || response.kind !== 'images' || response.framing !== 'json') return { response };
+      const { images } = await result.read();
+      const [image, ...others] = images;
+      if (image === undefined || others.length > 0) return { response };
+      const payload =
+        image.payload.kind === 'link'
+          ? (
+              await env.pictures.fetch(image.payload, {
+                signal,
+                defer,
+                maxBytes: maxPictureBytes,
+                trustedOrigin: undefined,
+              })
+            ).payload
+          : image.payload;
+      return { response: await rawResponse(payload) };
+    };
+  },
+});
+
+/** The largest picture that is fetched from a provider's link. */
+const maxPictureBytes = 64 * 1024 * 1024;
+
+async function rawResponse(payload: ImagePayload): Promise<BodyResponse> {
+  const mediaType = sniffMediaType(await payloadHead(payload, magicBytes)) ?? 'application/octet-stream';
+  const bytes = payloadBytes(payload);
+  return {
+    kind: 'body',
+    status: 200,
+    headers: { 'content-type': mediaType, 'x-content-type-options': 'nosniff' },
+    body: {
+      length: payloadByteLength(payload),
+      cancel() {},
+      [Symbol.asyncIterator]: () => bytes[Symbol.asyncIterator](),
+    },
+  };
+}

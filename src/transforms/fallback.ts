@@ -1,0 +1,28 @@
+import schema from '../../schemas/stages/fallback.schema.json' with { type: 'json' };
+import { GatewayError } from '../errors.ts';
+import { defineComposite } from '../pipeline/stage.ts';
+
+/** Runs its own `stages` for one candidate after the other, until one answers or fails in a way that another would too. */
+export const fallback = defineComposite({
+  name: 'fallback',
+  schema,
+  reads: ['candidates', 'target'],
+  writes: ['target'],
+  create(_config, _env, nested) {
+    return async function fallback(exchange) {
+      let failure: unknown;
+      for (const target of exchange.candidates) {
+        try {
+          await nested.run(exchange, { target });
+          return { target };
+        } catch (error) {
+          const curable = error instanceof GatewayError && error.curable;
+          if (!curable || exchange.signal.aborted) throw error;
+          failure = error;
+          exchange.log.warn('candidate failed', { entity: target.entity.id, model: target.model, error });
+        }
+      }
+      throw failure;
+    };
+  },
+});

@@ -1,0 +1,31 @@
+/** The stages that come with the gateway. A new one takes a line here. */
+import type { AnyStage } from '../pipeline/stage.ts';
+import { authenticate } from './authenticate.ts';
+import { budget } from './budget.ts';
+import { constrain } from './constrain.ts';
+import { decode } from './decode.ts';
+import { dispatch } from './dispatch.ts';
+import { fallback } from './fallback.ts';
+import { forward } from './forward.ts';
+import { listModels } from './list-models.ts';
+import { parse } from './parse.ts';
+import { providerTransform } from './provider-transform.ts';
+import { responseNormalise } from './response-normalise.ts';
+import { routeResolve } from './route-resolve.ts';
+import { serveImage } from './serve-image.ts';
+
+export const stages: readonly AnyStage[] = [
+  authenticate,
+  parse,
+  routeResolve,
+  constrain,
+  budget,
+  fallback,
+  providerTransform,
+  dispatch,
+  responseNormalise,
+  decode,
+  forward,
+  listModels,
+  serveImage,
+];

@@ -1,0 +1,132 @@
+import schema from '../../schemas/stages/response-normalise.schema.json' with { type: 'json' };
+import { GatewayError } from '../errors.ts';
+import type { ResponseNormaliseConfig } from '../generated/stages/response-normalise.ts';
+import type { TargetCall } from '../pipeline/call.ts';
+import type { Attempt, ExchangeView } from '../pipeline/exchange.ts';
+import type { ImagesResponse } from '../pipeline/response.ts';
+import { completeResult, type ImageAnswer, type ImageResult, type ResultImage } from '../pipeline/result.ts';
+import type { Target } from '../pipeline/settings.ts';
+import { defineStage, type PictureFetcher } from '../pipeline/stage.ts';
+import { targetCall } from '../pipeline/target-call.ts';
+import type { UpstreamReply } from '../pipeline/upstream.ts';
+import { addUsage } from '../pipeline/wire-usage.ts';
+import { holdBack } from './pass-through.ts';
+
+/**
+ * The provider's answer → a canonical result → OpenAI's response. An answer that is in OpenAI's form already, and in the
+ * form that the caller wants, is only looked at while it passes.
+ */
+export const responseNormalise = defineStage({
+  name: 'response-normalise',
+  schema,
+  reads: ['call', 'target', 'reply'],
+  writes: ['result', 'response'],
+  create({ extras }: ResponseNormaliseConfig, env) {
+    return async function responseNormalise(exchange) {
+      const { target, reply } = exchange;
+      const call = targetCall(exchange.call, target);
+      const response = responseTo(call, extras);
+      const attempts = exchange.attempts.slice(-reply.length);
+      const [only] = reply;
+      if (reply.length === 1 && only !== undefined && response.passThrough && target.entity.provider.speaksOpenAi) {
+        const result = await resultOfOne(only, call, exchange, attempts, env.pictures);
+        return { result, response };
+      }
+      const answers = await Promise.all(reply.map((one, index) => decoded(one, call, target, attempts[index])));
+      return { result: completeResult(await inForm(merge(answers), call, exchange, env.pictures)), response };
+    };
+  },
+});
+
+type View = ExchangeView<'call' | 'target' | 'reply'>;
+
+function responseTo(call: TargetCall, extras: ImagesResponse['extras']): ImagesResponse {
+  const form = call.responseFormat === 'b64_ephemeral' ? 'b64_json' : call.responseFormat;
+  const framing = call.stream ? 'events' : 'json';
+  return {
+    kind: 'images',
+    form,
+    framing,
+    extras,
+    passThrough: framing === 'json' && extras.length === 0 && form !== 'url',
+  };
+}
+
+/** One answer in OpenAI's form. It may pass through when its pictures are base64; else it is read like any other. */
+async function resultOfOne(
+  reply: UpstreamReply,
+  call: TargetCall,
+  exchange: View,
+  attempts: readonly Attempt[],
+  pictures: PictureFetcher,
+): Promise<ImageResult> {
+  const [attempt] = attempts;
+  const held = await holdBack(reply, attempt);
+  const read = once(async () =>
+    inForm(await decoded(held.reply, call, exchange.target, attempt), call, exchange, pictures),
+  );
+  if (held.passThrough === undefined) await read();
+  return { read, passThrough: held.passThrough };
+}
+
+function once<Value>(make: () => Promise<Value>): () => Promise<Value> {
+  let made: Promise<Value> | undefined;
+  return () => (made ??= make());
+}
+
+/** The provider's pictures; the attempt's record learns how many there are. */
+async function decoded(
+  reply: UpstreamReply,
+  call: TargetCall,
+  { entity }: Target,
+  attempt: Attempt | undefined,
+): Promise<ImageAnswer> {
+  try {
+    const answer = await entity.provider.decode(reply, call);
+    if (attempt !== undefined) Object.assign(attempt, { images: answer.images.length, usage: answer.usage });
+    return answer;
+  } catch (error) {
+    // An answer that broke off may have been billed; one that holds no picture delivered none.
+    const answeredInVain =
+      error instanceof GatewayError && ['upstream_invalid_response', 'content_policy_violation'].includes(error.code);
+    if (attempt !== undefined && answeredInVain) attempt.images = 0;
+    throw error;
+  }
+}
+
+function merge(answers: readonly ImageAnswer[]): ImageAnswer {
+  const [first] = answers;
+  if (first === undefined) throw new GatewayError('internal_error', 'There was no answer to read.');
+  return {
+    created: first.created,
+    effective: first.effective,
+    images: answers.flatMap((answer) => answer.images),
+    usage: addUsage(answers.map((answer) => answer.usage)),
+  };
+}
+
+/** The largest picture that is fetched from a provider's link. */
+const maxPictureBytes = 64 * 1024 * 1024;
+
+/** Fetches what came as links where links are not what the caller may get. */
+async function inForm(
+  answer: ImageAnswer,
+  call: TargetCall,
+  { route, signal, defer, target }: View,
+  pictures: PictureFetcher,
+): Promise<ImageAnswer> {
+  const wantsLinks = call.responseFormat === 'url' || call.responseFormat === undefined;
+  if (wantsLinks && !call.stream && route.urlMode === 'provider') return answer;
+  const fetched = answer.images.map(async (image): Promise<ResultImage> => {
+    if (image.payload.kind !== 'link') return image;
+    const trustedOrigin = target.entity.provider.origin;
+    const { payload } = await pictures.fetch(image.payload, {
+      signal,
+      defer,
+      trustedOrigin,
+      maxBytes: maxPictureBytes,
+    });
+    return { ...image, payload };
+  });
+  return { ...answer, images: await Promise.all(fetched) };
+}

@@ -1,0 +1,216 @@
+/** What every provider owes the gateway. A provider's own test calls this suite with its fixtures. */
+import { describe, expect, it } from 'vitest';
+import { bytesSource } from '../../src/body/byte-source.ts';
+import { GatewayError, type ErrorCode } from '../../src/errors.ts';
+import type { TargetCall } from '../../src/pipeline/call.ts';
+import type { EffectiveParameters, ImageAnswer, ImageUsage } from '../../src/pipeline/result.ts';
+import type { UpstreamReply, WireRequest } from '../../src/pipeline/upstream.ts';
+import type { ProviderDefinition } from '../../src/providers/provider.ts';
+import { Secret } from '../../src/secret.ts';
+import { deepFreeze } from './deep-freeze.ts';
+
+export interface ProviderContract {
+  readonly definition: ProviderDefinition;
+  readonly settings: object;
+  /** At least one with an answer. */
+  readonly fixtures: readonly ProviderFixture[];
+}
+
+/** A call, the exact request that it becomes, and what the provider's answer then means. */
+export interface ProviderFixture {
+  readonly name: string;
+  readonly call: TargetCall;
+  readonly request: WireRequest;
+  /** Parameters that are left out, in wire spelling. */
+  readonly dropped?: readonly string[];
+  readonly reply?: RecordedReply;
+  /** What a 2xx reply holds. */
+  readonly result?: ExpectedAnswer;
+  /** What any other reply means, or a refusal that came as a 200. */
+  readonly fault?: { readonly code: ErrorCode; readonly status?: number; readonly message?: string };
+}
+
+/** An answer as it was recorded from the vendor. */
+export interface RecordedReply {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** A document is sent as JSON. */
+  readonly body: object | string | Uint8Array;
+}
+
+export interface ExpectedAnswer {
+  readonly created?: number | undefined;
+  readonly images: readonly { readonly bytes?: Uint8Array; readonly url?: string; readonly revisedPrompt?: string }[];
+  readonly usage?: ImageUsage | undefined;
+  readonly effective?: EffectiveParameters;
+}
+
+const token = new Secret('sk-contract-6c0f2e');
+
+/** Answers that hold no pictures, each wrong in its own way. */
+const garbage: readonly string[] = [
+  '',
+  'null',
+  '[]',
+  '{}',
+  '"text"',
+  '{"data":null}',
+  '{"data":[]}',
+  '{"data":[null]}',
+  '{"data":[{}]}',
+  '{"data":[{"b64_json":null,"url":null}]}',
+  '{"data":[{"b64_json":7}]}',
+  '{"data":{"b64_json":"aGk="}}',
+  '{"data":[{"b64_json":"aGk=',
+  '<html><body>502 Bad Gateway</body></html>',
+  `${'['.repeat(5000)}${']'.repeat(5000)}`,
+  '\u0000\ufffd',
+];
+
+/** Registers the suite. */
+export function providerContract({ definition, settings, fixtures }: ProviderContract): void {
+  const provider = definition.create(deepFreeze(settings) as never);
+  const [first] = fixtures;
+  if (first === undefined) throw new Error('a provider needs at least one fixture');
+  const decodeBytes = (body: RecordedReply['body'], call: TargetCall): Promise<ImageAnswer> =>
+    provider.decode(replyOf({ status: 200, body }), call);
+
+  describe(`the provider ${definition.name}`, () => {
+    describe.each(fixtures.map((fixture) => [fixture.name, fixture] as const))('with %s', (_, fixture) => {
+      const call = deepFreeze(fixture.call);
+
+      it('promises the operation', () => {
+        expect(provider.capabilities(call.model).operations).toContain(call.operation);
+      });
+
+      it('encodes exactly the recorded request', () => {
+        expect(provider.encode(call).request).toEqual(fixture.request);
+        expect(provider.encode(call).dropped).toEqual(fixture.dropped ?? []);
+      });
+
+      it('encodes the same call to the same request each time', () => {
+        expect(provider.encode(call)).toEqual(provider.encode(call));
+      });
+
+      it('stays under the connection’s base', () => {
+        if (provider.origin === undefined) return;
+        const { url } = provider.encode(call).request;
+        expect(new URL(url).origin).toBe(new URL(provider.origin).origin);
+        const base = settings.connection['base_url'];
+        if (typeof base === 'string') expect(url.startsWith(`${base.replace(/\/+$/, '')}/`)).toBe(true);
+      });
+
+      it('keeps credentials out of the request', () => {
+        const credentialHeaders = Object.keys(provider.authorise(token));
+        const { request } = provider.encode(call);
+        for (const name of credentialHeaders) expect(request.headers).not.toHaveProperty([name]);
+        for (const name of Object.keys(request.headers)) expect(name).toBe(name.toLowerCase());
+      });
+
+      const { reply, result, fault } = fixture;
+      if (reply !== undefined && result !== undefined) {
+        it('decodes the recorded answer', async () => {
+          const answer = await provider.decode(replyOf(reply), call);
+          expect(answer.images.map(shown)).toEqual(result.images.map((image) => ({ ...image })));
+          expect(answer.usage).toEqual(result.usage);
+          expect(defined(answer.effective)).toEqual(defined(result.effective ?? {}));
+          if (result.created !== undefined) expect(answer.created).toBe(result.created);
+        });
+
+        it('takes null and absent members for the same', async () => {
+          if (typeof reply.body === 'string' || reply.body instanceof Uint8Array) return;
+          for (const [withNull, without] of nullAndAbsent(reply.body)) {
+            const outcomes = await Promise.all([withNull, without].map((body) => outcomeOf(decodeBytes(body, call))));
+            expect(outcomes[0]).toEqual(outcomes[1]);
+          }
+        });
+      }
+      if (reply !== undefined && fault !== undefined) {
+        it('gives the recorded failure its meaning', async () => {
+          const ok = reply.status >= 200 && reply.status < 300;
+          const error = ok
+            ? await outcomeOf(provider.decode(replyOf(reply), call))
+            : await provider.fault(replyOf(reply));
+          expect(error).toBeInstanceOf(GatewayError);
+          expect(error).toMatchObject(fault);
+        });
+      }
+    });
+
+    it.each(garbage.map((body) => [body.slice(0, 60), body]))('finds no pictures in %j', async (_, body) => {
+      const error = await outcomeOf(decodeBytes(body, first.call));
+      expect(error).toBeInstanceOf(GatewayError);
+      expect(error).toMatchObject({ code: 'upstream_invalid_response' });
+    });
+
+    it.each([302, 400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 502, 503, 529])(
+      'gives every answer of status %i a meaning, whatever its body',
+      async (status) => {
+        for (const body of garbage) {
+          const error = await provider.fault(replyOf({ status, body }));
+          expect(error).toBeInstanceOf(GatewayError);
+          expect(error.status).toBeGreaterThanOrEqual(400);
+          expect(error.code).not.toBe('internal_error');
+        }
+      },
+    );
+
+    it('passes an answer’s own failure on', async () => {
+      const broken = new GatewayError('upstream_error', 'The connection broke.');
+      const body = {
+        length: undefined,
+        cancel() {},
+        [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(broken) }),
+      };
+      expect(await outcomeOf(provider.decode({ status: 200, headers: {}, body }, first.call))).toBe(broken);
+    });
+
+    it('takes a missing token, and shows one only in headers', () => {
+      expect(Object.values(provider.authorise(undefined)).join()).not.toContain('undefined');
+      for (const name of Object.keys(provider.authorise(token))) expect(name).toBe(name.toLowerCase());
+    });
+  });
+}
+
+function replyOf({ status, headers = {}, body }: RecordedReply): UpstreamReply {
+  const bytes = body instanceof Uint8Array ? body : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
+  return { status, headers: { 'content-type': 'application/json', ...headers }, body: bytesSource(bytes) };
+}
+
+/** A picture in a form that can be compared. */
+function shown({ payload, revisedPrompt }: ImageAnswer['images'][number]): ExpectedAnswer['images'][number] {
+  const words = revisedPrompt === undefined ? {} : { revisedPrompt };
+  if (payload.kind === 'link') return { url: payload.url, ...words };
+  if (payload.kind === 'bytes') return { bytes: Buffer.from(payload.bytes), ...words };
+  if (payload.kind === 'base64') {
+    return { bytes: Buffer.from(Buffer.concat(payload.text.slices).toString('ascii'), 'base64'), ...words };
+  }
+  throw new Error(`a provider makes no payload of the kind ${payload.kind}`);
+}
+
+function defined(parameters: object): object {
+  return Object.fromEntries(Object.entries(parameters).filter(([, value]) => value !== undefined));
+}
+
+/** The document with one member null, and without it, for each member of it and of its items. */
+function* nullAndAbsent(document: object): Generator<readonly [object, object]> {
+  for (const [name, value] of Object.entries(document)) {
+    const others = Object.entries(document).filter(([other]) => other !== name);
+    yield [{ ...document, [name]: null }, Object.fromEntries(others)];
+    if (!Array.isArray(value)) continue;
+    for (const [index, item] of value.entries()) {
+      if (typeof item !== 'object' || item === null) continue;
+      for (const [withNull, absent] of nullAndAbsent(item)) {
+        yield [
+          { ...document, [name]: value.with(index, withNull) },
+          { ...document, [name]: value.with(index, absent) },
+        ];
+      }
+    }
+  }
+}
+
+/** What a promise came to: its value, or what it was rejected with. */
+async function outcomeOf(promise: Promise<unknown>): Promise<unknown> {
+  return promise.catch((error: unknown) => error);
+}

@@ -1,0 +1,217 @@
+/** R6, R18, and memory under large uploads: nothing is left behind. */
+import { once } from 'node:events';
+import { readdir } from 'node:fs/promises';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { Readable } from 'node:stream';
+import { setTimeout as pause } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { startFakeOpenAi, type FakeOpenAi } from '../fixtures/fake-openai.ts';
+import { gatewayConfig, openAiEntity, openAiRoutes } from '../fixtures/gateway-config.ts';
+import { startGateway, type Gateway } from '../fixtures/gateway.ts';
+import { openAiClient } from '../fixtures/openai-client.ts';
+import { png, randomPng } from '../fixtures/pictures.ts';
+import { startTraffic } from '../fixtures/traffic.ts';
+import { startVersionedFake, versionedConfig, versionWatch } from '../fixtures/versions.ts';
+import { inMebibytes, mebibyte, report } from './figures.ts';
+
+const twoHundredKeys = Array.from({ length: 200 }, (_, index) => ({
+  id: `consumer-${String(index)}`,
+  key: `sk-reload-${String(index)}`,
+}));
+
+const withoutKeys = {
+  images: ['parse', 'route-resolve', 'constrain', 'budget', 'provider-transform', 'dispatch', 'response-normalise'],
+};
+
+describe('R6: reloading leaks nothing', () => {
+  it('1,000 saves of a file with 200 keys, under load', async () => {
+    const fake = await startVersionedFake();
+    const config = (version: number) =>
+      versionedConfig(fake, version, { consumers: twoHundredKeys, pipelines: withoutKeys });
+    const gateway = await startGateway({ config: config(100) });
+    const traffic = startTraffic(8, versionWatch(gateway));
+    const save = async (from: number, to: number): Promise<void> => {
+      for (let version = from; version <= to; version += 1) await gateway.apply(config(version));
+    };
+    await save(101, 150);
+    const early = { rss: await settledRss(gateway), files: await gateway.openFiles() };
+    await save(151, 1100);
+    const late = { rss: await settledRss(gateway), files: await gateway.openFiles() };
+    const { failures, answered } = await traffic.stop();
+    report('R6', 'reloading leaks nothing', {
+      requests: answered,
+      failed: failures.length,
+      'MiB after 50': inMebibytes(early.rss),
+      'MiB after 1,000': inMebibytes(late.rss),
+      'more files': late.files - early.files,
+    });
+    await gateway[Symbol.asyncDispose]();
+    await fake.close();
+    expect(failures).toEqual([]);
+    expect(late.rss - early.rss).toBeLessThanOrEqual(30 * mebibyte);
+    expect(late.rss).toBeLessThanOrEqual(1.1 * early.rss);
+    expect(late.files - early.files).toBeLessThanOrEqual(5);
+  });
+});
+
+describe('large uploads', () => {
+  it('100 MB of multipart grow the process by less than 48 MB', async () => {
+    const { fake, gateway, stop } = await uploadSetting();
+    await upload(gateway, png());
+    const before = await settledRss(gateway);
+    const pictures = [randomPng(49 * mebibyte), randomPng(49 * mebibyte)];
+    const watch = watchPeak(gateway);
+    const status = await upload(gateway, ...pictures);
+    const peak = await watch.stop();
+    report('—', '100 MB of multipart', { status, 'grew by MiB': inMebibytes(peak - before) });
+    expect(fake.last().pictures).toHaveLength(2);
+    await stop();
+    expect(status).toBe(200);
+    expect(peak - before).toBeLessThan(48 * mebibyte);
+  });
+});
+
+describe('R18: hanging up frees everything', () => {
+  it('50 calls given up are all cancelled at the provider', async () => {
+    const { fake, gateway, stop } = await uploadSetting();
+    fake.always({ hold: new Promise(() => {}) });
+    const controller = new AbortController();
+    const calls = Array.from({ length: 50 }, () =>
+      openAiClient(gateway)
+        .images.generate({ prompt: 'a lighthouse' }, { signal: controller.signal })
+        .then(
+          () => 'answered',
+          () => 'given up',
+        ),
+    );
+    await fake.until(() => fake.requests.length === 50);
+    controller.abort();
+    const startedAtMs = performance.now();
+    await fake.until(() => fake.requests.every(({ fate }) => fate === 'aborted'));
+    const elapsedMs = Math.round(performance.now() - startedAtMs);
+    report('R18', 'calls given up', { cancelled: fake.requests.length, 'within ms': elapsedMs });
+    expect(new Set(await Promise.all(calls))).toEqual(new Set(['given up']));
+    await stop();
+    expect(elapsedMs).toBeLessThanOrEqual(1000);
+  });
+
+  it('180 uploads of 50 MB, each given up midway, leave nothing', async () => {
+    const { fake, gateway, stop } = await uploadSetting();
+    await upload(gateway, png());
+    const providerCalls = fake.requests.length;
+    const temporary = await readdir(tmpdir());
+    const picture = randomPng(50 * mebibyte);
+    await Promise.all(Array.from({ length: 6 }, () => giveUp(gateway, picture)));
+    const early = { rss: await settledRss(gateway), files: await gateway.openFiles() };
+    for (let round = 0; round < 29; round += 1)
+      await Promise.all(Array.from({ length: 6 }, () => giveUp(gateway, picture)));
+    const late = { rss: await settledRss(gateway), files: await gateway.openFiles() };
+    const left = (await readdir(tmpdir())).filter((name) => !temporary.includes(name));
+    report('R18', 'uploads given up', {
+      uploads: 180,
+      'provider calls': fake.requests.length - providerCalls,
+      'more MiB': inMebibytes(late.rss - early.rss),
+      'more files': late.files - early.files,
+      'temporary files left': left.length,
+    });
+    await stop();
+    expect(fake.requests).toHaveLength(providerCalls);
+    expect(late.rss - early.rss).toBeLessThanOrEqual(50 * mebibyte);
+    expect(late.files - early.files).toBeLessThanOrEqual(10);
+    expect(left).toEqual([]);
+  });
+});
+
+async function uploadSetting(): Promise<{ fake: FakeOpenAi; gateway: Gateway; stop: () => Promise<void> }> {
+  const fake = await startFakeOpenAi();
+  const gateway = await startGateway({
+    config: gatewayConfig([openAiEntity(fake)], {
+      routes: openAiRoutes(['openai-main'], { max_size_upload: '110MiB' }),
+    }),
+  });
+  return {
+    fake,
+    gateway,
+    stop: async () => {
+      await gateway[Symbol.asyncDispose]();
+      await fake.close();
+    },
+  };
+}
+
+/** The memory that stays once what can be freed is freed: the least of several looks. */
+async function settledRss(gateway: Gateway): Promise<number> {
+  const looks: number[] = [];
+  for (let look = 0; look < 10; look += 1) {
+    await pause(300);
+    looks.push(await gateway.rss());
+  }
+  return Math.min(...looks);
+}
+
+/** Looks at the memory of the process again and again. */
+function watchPeak(gateway: Gateway): { readonly stop: () => Promise<number> } {
+  const stopping = new AbortController();
+  const looking = (async () => {
+    let peak = 0;
+    while (!stopping.signal.aborted) {
+      peak = Math.max(peak, await gateway.rss());
+      await pause(5);
+    }
+    return peak;
+  })();
+  return {
+    stop: () => {
+      stopping.abort();
+      return looking;
+    },
+  };
+}
+
+const boundary = 'soak-boundary';
+
+function* formPieces(pictures: readonly Buffer[]): Generator<Buffer> {
+  yield Buffer.from(`--${boundary}\r\ncontent-disposition: form-data; name="prompt"\r\n\r\nbluer\r\n`);
+  for (const picture of pictures) {
+    yield Buffer.from(
+      `--${boundary}\r\ncontent-disposition: form-data; name="image[]"; filename="a.png"\r\ncontent-type: image/png\r\n\r\n`,
+    );
+    for (let at = 0; at < picture.byteLength; at += 64 * 1024) yield picture.subarray(at, at + 64 * 1024);
+    yield Buffer.from('\r\n');
+  }
+  yield Buffer.from(`--${boundary}--\r\n`);
+}
+
+function beginUpload(gateway: Gateway) {
+  return request(`${gateway.url}/v1/images/edits`, {
+    method: 'POST',
+    agent: false,
+    headers: { 'content-type': `multipart/form-data; boundary=${boundary}` },
+  });
+}
+
+async function upload(gateway: Gateway, ...pictures: readonly Buffer[]): Promise<number | undefined> {
+  const sending = beginUpload(gateway);
+  Readable.from(formPieces(pictures)).pipe(sending);
+  return new Promise((resolve, reject) => {
+    sending.on('error', reject).on('response', (answer) => {
+      answer.resume().on('end', () => resolve(answer.statusCode));
+    });
+  });
+}
+
+/** Sends about half of a form, then breaks the connection. */
+async function giveUp(gateway: Gateway, picture: Buffer): Promise<void> {
+  const sending = beginUpload(gateway);
+  const closed = once(sending, 'close').catch(() => undefined);
+  sending.on('error', () => sending.destroy());
+  let sent = 0;
+  for (const piece of formPieces([picture])) {
+    sent += piece.byteLength;
+    if (sent > picture.byteLength / 2 || sending.destroyed) break;
+    if (!sending.write(piece)) await Promise.race([once(sending, 'drain'), closed]);
+  }
+  sending.destroy();
+  await closed;
+}

@@ -1,0 +1,331 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { GatewayError } from '../../../src/errors.ts';
+import { compilePattern } from '../../../src/pattern.ts';
+import type { Attempt, ExchangeEnd, Slots } from '../../../src/pipeline/exchange.ts';
+import type { Budget } from '../../../src/pipeline/settings.ts';
+import type { Clock, StageEnv } from '../../../src/pipeline/stage.ts';
+import { memoryStore } from '../../../src/stores/memory.ts';
+import type { CounterState, Store } from '../../../src/stores/store.ts';
+import { budget as budgetStage } from '../../../src/transforms/budget.ts';
+import { stageContract } from '../../contract/stage-contract.ts';
+import { makeBudget, makeCaller } from '../../fixtures/budget.ts';
+import {
+  makeAttempt,
+  makeCall,
+  makeEntity,
+  makeExchange,
+  makeOperation,
+  makeStageEnv,
+  makeTarget,
+  type TestExchange,
+} from '../../fixtures/exchange.ts';
+import { recordingLog, type RecordingLog } from '../runtime/recording-log.ts';
+
+const month = 'images/month/2026-11-01T00:00:00.000Z';
+const lost = { status: undefined, images: undefined };
+
+let nowMs: number;
+let log: RecordingLog;
+let store: Store;
+/** Pauses that somebody is waiting for, each with the way to end it. */
+let pauses: { readonly milliseconds: number; readonly end: () => void }[];
+let paused: PromiseWithResolvers<void>;
+
+const clock: Clock = {
+  now: () => nowMs,
+  monotonic: () => nowMs,
+  sleep: () => Promise.reject(new Error('This test did not expect to wait.')),
+  timer(milliseconds, end) {
+    pauses.push({ milliseconds, end });
+    paused.resolve();
+    paused = Promise.withResolvers();
+    return { cancel() {} };
+  },
+};
+
+beforeEach(async () => {
+  nowMs = Date.parse('2026-11-18T12:00:00Z');
+  log = recordingLog();
+  store = await memoryStore.open('', clock);
+  pauses = [];
+  paused = Promise.withResolvers();
+});
+
+const main = makeTarget();
+const second = makeTarget({ entity: makeEntity({ id: 'second', providerNames: ['grok'] }), model: 'grok-imagine' });
+
+type Handle = (exchange: TestExchange & Pick<Slots, 'caller' | 'call' | 'candidates'>) => Promise<void>;
+
+function createStage(budgets: readonly Budget[], env: Partial<StageEnv> = {}): Handle {
+  const handle = budgetStage.create({}, makeStageEnv({ store, clock, log, ...env, catalogue: { budgets } }));
+  return async (exchange) => void (await handle(exchange));
+}
+
+interface CallOptions extends Partial<Pick<Slots, 'caller' | 'candidates'>> {
+  readonly n?: number;
+}
+
+function request({ n, caller = makeCaller(), candidates = [main] }: CallOptions = {}): Parameters<Handle>[0] {
+  return makeExchange({ caller, candidates, call: makeCall({ parameters: { n } }) }, { log });
+}
+
+/** A call from beginning to end. */
+async function call(
+  handle: Handle,
+  options: CallOptions,
+  attempts: readonly Partial<Attempt>[],
+  end?: Partial<ExchangeEnd>,
+): Promise<void> {
+  const exchange = request(options);
+  await handle(exchange);
+  exchange.attempts.push(...attempts.map(makeAttempt));
+  await exchange.finish(end);
+}
+
+const read = (name = 'all', rest = 'all'): Promise<CounterState> => store.read(`budget/${name}/${month}/${rest}`);
+
+describe('reserving', () => {
+  it('holds what the call asks for until it is over', async () => {
+    const handle = createStage([makeBudget()]);
+    const exchange = request({ n: 3 });
+    await handle(exchange);
+    expect(await read()).toEqual({ settled: 0, held: 3 });
+    exchange.attempts.push(makeAttempt({ images: 3 }));
+    await exchange.finish();
+    expect(await read()).toEqual({ settled: 3, held: 0 });
+  });
+
+  it('asks for the default of the entity, else for one, when the call does not say', async () => {
+    const handle = createStage([makeBudget()]);
+    const operations = { generation: makeOperation({ parameters: { n: 4 } }), edition: makeOperation() };
+    await handle(request({ candidates: [makeTarget({ entity: makeEntity({ operations }) })] }));
+    expect(await read()).toEqual({ settled: 0, held: 4 });
+    await handle(request());
+    expect(await read()).toEqual({ settled: 0, held: 5 });
+  });
+
+  it('leaves the store alone when no budget applies', async () => {
+    const handle = createStage([makeBudget({ scope: { teams: new Set(['design']) } })]);
+    await call(handle, {}, [{}]);
+    expect(await read()).toEqual({ settled: 0, held: 0 });
+  });
+
+  it('refuses a call for which there is no room, and says which budget, how much and until when', async () => {
+    const handle = createStage([makeBudget({ id: 'wide', limitImages: 100 }), makeBudget({ id: 'growth-month' })]);
+    await call(handle, { n: 8 }, [{ images: 8 }]);
+    const exchange = request({ n: 3 });
+    await expect(handle(exchange)).rejects.toMatchObject({
+      code: 'budget_exceeded',
+      status: 429,
+      retry: false,
+      retryAfterMs: undefined,
+      message:
+        'The budget `growth-month` has no room for this call of 3 images: 8 of 10 are used. ' +
+        'Its window ends at 2026-12-01T00:00:00.000Z.',
+    });
+    await exchange.finish({ kind: 'failed', status: 429 });
+    expect(await read('wide')).toEqual({ settled: 8, held: 0 });
+    expect(await read('growth-month')).toEqual({ settled: 8, held: 0 });
+  });
+
+  it('starts from zero in a new window', async () => {
+    const handle = createStage([makeBudget()]);
+    await call(handle, { n: 10 }, [{ images: 10 }]);
+    await expect(handle(request())).rejects.toThrow(/has no room/);
+    nowMs = Date.parse('2026-12-01T00:00:00Z');
+    await handle(request());
+  });
+
+  it('counts for each value by itself', async () => {
+    const handle = createStage([makeBudget({ per: 'team' })]);
+    await call(handle, { n: 10 }, [{ images: 10 }]);
+    await expect(handle(request())).rejects.toThrow(/has no room/);
+    await handle(request({ caller: makeCaller({ team: 'design' }) }));
+    expect(await read('all', 'team/growth')).toEqual({ settled: 10, held: 0 });
+    expect(await read('all', 'team/design')).toEqual({ settled: 0, held: 1 });
+  });
+
+  it('lets exactly as many of many concurrent calls pass as there is room for, whatever becomes of them', async () => {
+    const handle = createStage([makeBudget({ limitImages: 25 })]);
+    const outcomes = await Promise.allSettled(Array.from({ length: 500 }, () => call(handle, {}, [{ images: 1 }])));
+    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(25);
+    expect(await read()).toEqual({ settled: 25, held: 0 });
+  });
+
+  it('gives all of the room to those that come after failed and abandoned calls', async () => {
+    const handle = createStage([makeBudget({ limitImages: 25, abandoned: 'release' })]);
+    for (let index = 0; index < 60; index += 1) {
+      await call(handle, {}, [{ status: 500, images: 0 }], { kind: 'failed', status: 502 });
+      await call(handle, {}, [{ ...lost, sent: false }], { kind: 'failed', status: 502 });
+      await call(handle, {}, [lost], { kind: 'aborted', status: 499 });
+    }
+    for (let index = 0; index < 25; index += 1) await call(handle, {}, [{ images: 1 }]);
+    expect(await read()).toEqual({ settled: 25, held: 0 });
+  });
+
+  it('fails the call before anything is sent when the store cannot be written to', async () => {
+    const broken = { ...store, reserve: () => Promise.reject(new GatewayError('overloaded', 'The disk is full.')) };
+    const handle = createStage([makeBudget()], { store: broken });
+    const exchange = request();
+    await expect(handle(exchange)).rejects.toMatchObject({ code: 'overloaded', status: 503 });
+    await exchange.finish({ kind: 'failed', status: 503 });
+    expect(log.lines).toEqual([]);
+  });
+
+  it('gives the reservation back when the exchange ends before the store has answered', async () => {
+    const answered = Promise.withResolvers<void>();
+    const slow: Store = { ...store, reserve: (...args) => answered.promise.then(() => store.reserve(...args)) };
+    const exchange = request();
+    const handling = createStage([makeBudget()], { store: slow })(exchange);
+    const finishing = exchange.finish({ kind: 'aborted', status: 499 });
+    answered.resolve();
+    await Promise.all([handling, finishing]);
+    expect(await read()).toEqual({ settled: 0, held: 0 });
+  });
+});
+
+describe('settling', () => {
+  const ends = { failed: { kind: 'failed', status: 502 }, aborted: { kind: 'aborted', status: 499 } } as const;
+
+  it.each<[string, readonly Partial<Attempt>[], Partial<ExchangeEnd>, number]>([
+    ['nothing when nothing was tried', [], ends.failed, 0],
+    ['nothing when nothing was sent', [{ ...lost, sent: false }], ends.failed, 0],
+    ['nothing when the provider refused', [{ status: 400, images: undefined }], ends.failed, 0],
+    ['what came, though fewer than asked', [{ images: 2 }], {}, 2],
+    ['what came, though more than asked', [{ images: 5 }], {}, 5],
+    ['what came, though the client left while it was sent on', [{ images: 4 }], ends.aborted, 4],
+    ['what was asked when the answer was lost', [lost], ends.failed, 4],
+    ['what was asked when the client left', [lost], ends.aborted, 4],
+    ['nothing when the client left before it was sent', [{ ...lost, sent: false }], ends.aborted, 0],
+    ['a lost answer and that of the second try', [lost, { images: 4 }], {}, 8],
+  ])('counts %s', async (_what, attempts, end, settled) => {
+    await call(createStage([makeBudget({ limitImages: 4 })]), { n: 4 }, attempts, end);
+    expect(await read()).toEqual({ settled, held: 0 });
+  });
+
+  it('goes by each budget’s own word on abandoned calls', async () => {
+    const budgets = [makeBudget({ id: 'kind', abandoned: 'release' }), makeBudget({ id: 'strict' })];
+    await call(createStage(budgets), { n: 2 }, [lost], ends.aborted);
+    expect(await read('kind')).toEqual({ settled: 0, held: 0 });
+    expect(await read('strict')).toEqual({ settled: 2, held: 0 });
+  });
+
+  it('counts an answer that was lost before the try which the client abandoned', async () => {
+    const handle = createStage([makeBudget({ abandoned: 'release' })]);
+    await call(handle, { n: 2 }, [lost, { ...lost, startedAtMs: 1, endedAtMs: 2 }], ends.aborted);
+    expect(await read()).toEqual({ settled: 2, held: 0 });
+  });
+});
+
+describe('several candidates', () => {
+  const perProvider = makeBudget({ id: 'each', per: 'provider' });
+  const grok = makeBudget({ id: 'grok', scope: { models: { include: [compilePattern('grok-.*')], exclude: [] } } });
+
+  it('hold room on the budgets of all of them, and use those of the ones that were tried', async () => {
+    const handle = createStage([makeBudget(), perProvider, grok]);
+    const exchange = request({ n: 2, candidates: [main, second] });
+    await handle(exchange);
+    for (const counter of [read(), read('each', 'provider/openai'), read('each', 'provider/grok'), read('grok')]) {
+      expect(await counter).toEqual({ settled: 0, held: 2 });
+    }
+    exchange.attempts.push(makeAttempt({ images: 2 }));
+    await exchange.finish();
+    expect(await read()).toEqual({ settled: 2, held: 0 });
+    expect(await read('each', 'provider/openai')).toEqual({ settled: 2, held: 0 });
+    expect(await read('each', 'provider/grok')).toEqual({ settled: 0, held: 0 });
+    expect(await read('grok')).toEqual({ settled: 0, held: 0 });
+  });
+
+  it('are each counted where they belong when the second serves the call', async () => {
+    const handle = createStage([makeBudget(), perProvider]);
+    const candidates = [main, second];
+    await call(handle, { n: 2, candidates }, [lost, { entity: 'second', model: 'grok-imagine', images: 1 }]);
+    expect(await read()).toEqual({ settled: 3, held: 0 });
+    expect(await read('each', 'provider/openai')).toEqual({ settled: 2, held: 0 });
+    expect(await read('each', 'provider/grok')).toEqual({ settled: 1, held: 0 });
+  });
+
+  it('are reserved for once, though the stage runs again for each', async () => {
+    const handle = createStage([makeBudget()]);
+    const exchange = request({ n: 2, candidates: [main, second] });
+    await handle(exchange);
+    await handle(exchange);
+    expect(await read()).toEqual({ settled: 0, held: 2 });
+  });
+});
+
+describe('a budget that only warns', () => {
+  it('counts without a limit, and says once that it is exceeded', async () => {
+    const handle = createStage([makeBudget({ limitImages: 2, onExceed: 'warn' })]);
+    await call(handle, { n: 2 }, [{ images: 2 }]);
+    expect(log.lines).toEqual([]);
+    for (let index = 0; index < 3; index += 1) await call(handle, { n: 2 }, [{ images: 2 }]);
+    expect(await read()).toEqual({ settled: 8, held: 0 });
+    expect(log.lines).toEqual([
+      {
+        level: 'warn',
+        message: 'budget exceeded',
+        fields: expect.objectContaining({ budget: 'all', used: 4, limit: 2 }),
+      },
+    ]);
+  });
+
+  it('warns again in the next window', async () => {
+    const handle = createStage([makeBudget({ limitImages: 0, onExceed: 'warn' })]);
+    await call(handle, {}, [{}]);
+    nowMs = Date.parse('2026-12-01T00:00:00Z');
+    await call(handle, {}, [{}]);
+    expect(log.lines.map(({ message }) => message)).toEqual(['budget exceeded', 'budget exceeded']);
+  });
+});
+
+describe('a store that cannot be written to when the call is over', () => {
+  const overloaded = new GatewayError('overloaded', 'The disk is full.');
+
+  it('is asked again until it settles', async () => {
+    let failures = 3;
+    const settled = Promise.withResolvers<void>();
+    const flaky: Store = {
+      ...store,
+      async settle(...args) {
+        failures -= 1;
+        if (failures >= 0) throw overloaded;
+        await store.settle(...args);
+        settled.resolve();
+      },
+    };
+    await call(createStage([makeBudget()], { store: flaky }), { n: 2 }, [{ images: 2 }]);
+    expect(await log.next('error')).toMatchObject({ message: 'a reservation could not be settled, trying again' });
+    expect(await read()).toEqual({ settled: 0, held: 2 });
+    for (const milliseconds of [250, 500, 1000]) {
+      if (pauses.length === 0) await paused.promise;
+      const pause = pauses.shift();
+      expect(pause?.milliseconds).toBe(milliseconds);
+      pause?.end();
+    }
+    await settled.promise;
+    await log.next('info');
+    expect(await read()).toEqual({ settled: 2, held: 0 });
+  });
+
+  it('is given up when it is closed, and the log says so', async () => {
+    const dying: Store = { ...store, settle: () => Promise.reject(new Error('The state store is closed.')) };
+    await call(createStage([makeBudget()], { store: dying }), {}, [{}]);
+    await log.next('error');
+    pauses.shift()?.end();
+    expect(await log.next('error')).toMatchObject({
+      message: 'a reservation could not be settled and stays held',
+      fields: { amounts: [1], error: new Error('The state store is closed.') },
+    });
+  });
+});
+
+stageContract({
+  definition: budgetStage,
+  config: {},
+  env: makeStageEnv({
+    catalogue: { budgets: [makeBudget({ limitImages: 1000 })] },
+    store: await memoryStore.open('', { now: () => 0 }),
+  }),
+  exchange: (signal) => makeExchange({ caller: makeCaller(), call: makeCall(), candidates: [main] }, { signal }),
+});

@@ -1,0 +1,231 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Blob, BlobStore } from '../../../src/blobs/blob-store.ts';
+import { fileBlobStore } from '../../../src/blobs/file.ts';
+import { bytesSource, collect } from '../../../src/body/byte-source.ts';
+import { GatewayError } from '../../../src/errors.ts';
+import type { Exchange, ExchangeEnd } from '../../../src/pipeline/exchange.ts';
+import { Halt, type StageEnv } from '../../../src/pipeline/stage.ts';
+import { serveImage } from '../../../src/transforms/serve-image.ts';
+import { png } from '../../fixtures/pictures.ts';
+
+const picture = png({ width: 40, height: 40 });
+let folder: string;
+let files: BlobStore;
+let name: string;
+
+/** Pictures that were opened and not yet closed. */
+let open = 0;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'pinhole-serve-'));
+  files = await fileBlobStore.open(folder);
+  name = await files.put(bytesSource(picture), 'image/png');
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+describe('serve-image', () => {
+  it('answers with the picture, by its type, to be kept for ever', async () => {
+    const { status, headers, body, length } = await ask();
+    expect(status).toBe(200);
+    expect(body.equals(picture)).toBe(true);
+    expect(length).toBe(picture.byteLength);
+    expect(headers).toEqual({
+      'content-type': 'image/png',
+      etag: `"${name}"`,
+      'cache-control': 'public, max-age=31536000, immutable',
+      'content-disposition': `inline; filename="${name}"`,
+      'accept-ranges': 'bytes',
+      'x-content-type-options': 'nosniff',
+      'content-security-policy': "default-src 'none'",
+    });
+  });
+
+  it('answers HEAD with the headers of GET and the length, without a byte of the picture', async () => {
+    const [get, head] = [await ask(), await ask({ method: 'HEAD' })];
+    expect(head).toEqual({ ...get, body: Buffer.of() });
+  });
+
+  it('pays no heed to a range at HEAD', async () => {
+    const head = await ask({ method: 'HEAD', headers: { range: 'bytes=0-3' } });
+    expect([head.status, head.length]).toEqual([200, picture.byteLength]);
+  });
+
+  it.each(['', '.', '..%2f', '../../../etc/passwd', 'A'.repeat(32), `${'A'.repeat(32)}.png`])(
+    'does not find %j',
+    async (unknown) => {
+      await expect(ask({ name: unknown })).rejects.toMatchObject({ code: 'file_not_found', status: 404 });
+    },
+  );
+
+  it('does not find a picture in a route without a name', async () => {
+    await expect(ask({ name: undefined })).rejects.toMatchObject({ code: 'file_not_found' });
+  });
+
+  it('shows a stored SVG only as a picture', async () => {
+    const svg = await files.put(bytesSource(Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>')), 'image/svg+xml');
+    const { headers } = await ask({ name: svg });
+    expect(headers).toMatchObject({
+      'content-type': 'image/svg+xml',
+      'content-security-policy': "default-src 'none'",
+      'x-content-type-options': 'nosniff',
+    });
+  });
+
+  describe('to a caller that has the picture already', () => {
+    it.each([
+      ['the tag itself', (etag: string) => etag],
+      ['a weak tag', (etag: string) => `W/${etag}`],
+      ['one of several tags', (etag: string) => `"other", W/"another" ,${etag}`],
+      ['any tag', () => '*'],
+    ])('sends nothing: %s', async (_what, tags) => {
+      const answer = await ask({ headers: { 'if-none-match': tags(`"${name}"`), range: 'bytes=0-3' } });
+      expect(answer).toMatchObject({ status: 304, length: picture.byteLength, body: Buffer.of() });
+      expect(answer.headers).toEqual({ etag: `"${name}"`, 'cache-control': 'public, max-age=31536000, immutable' });
+    });
+
+    it.each(['"other"', 'nonsense', '', '"*"', '"'])('sends the picture at the tag %j', async (tag) => {
+      expect((await ask({ headers: { 'if-none-match': tag } })).status).toBe(200);
+    });
+  });
+
+  describe('at a range', () => {
+    const last = picture.byteLength - 1;
+
+    it.each([
+      ['bytes=0-3', 0, 3],
+      ['bytes=4-4', 4, 4],
+      ['bytes=10-', 10, last],
+      [`bytes=${last}-`, last, last],
+      ['bytes=-5', last - 4, last],
+      ['bytes=-999999', 0, last],
+      ['bytes=5-999999999999999999999999', 5, last],
+      ['Bytes= 2-3 ', 2, 3],
+    ])('%s sends that part', async (range, start, end) => {
+      const answer = await ask({ headers: { range } });
+      expect(answer.status).toBe(206);
+      expect(answer.headers['content-range']).toBe(`bytes ${start}-${end}/${picture.byteLength}`);
+      expect(answer.length).toBe(end - start + 1);
+      expect(answer.body.equals(picture.subarray(start, end + 1))).toBe(true);
+    });
+
+    it.each([`bytes=${last + 1}-`, `bytes=${last + 1}-${last + 9}`, 'bytes=-0', 'bytes=99999999999999999999-'])(
+      '%s says how long the picture is',
+      async (range) => {
+        await expect(ask({ headers: { range } })).rejects.toMatchObject({
+          status: 416,
+          param: 'range',
+          headers: { 'content-range': `bytes */${picture.byteLength}` },
+        });
+      },
+    );
+
+    it.each(['bytes=0-1,3-4', 'bytes=-', 'bytes=5-2', 'bytes', 'bytes=a-b', 'pixels=0-3', 'bytes=0--1', ''])(
+      '%j sends the whole',
+      async (range) => {
+        const answer = await ask({ headers: { range } });
+        expect([answer.status, answer.length]).toEqual([200, picture.byteLength]);
+      },
+    );
+
+    it('sends the part if it is of the picture that the caller has', async () => {
+      const part = await ask({ headers: { range: 'bytes=0-3', 'if-range': `"${name}"` } });
+      expect(part.status).toBe(206);
+    });
+
+    it.each(['"other"', 'W/"other"', 'Wed, 21 Oct 2026 07:28:00 GMT'])(
+      'sends the whole if the caller has something else: %s',
+      async (ifRange) => {
+        expect((await ask({ headers: { range: 'bytes=0-3', 'if-range': ifRange } })).status).toBe(200);
+      },
+    );
+
+    it('sends what was asked for or the whole, whatever the header', async () => {
+      const bound = fc.oneof(fc.constant(''), fc.nat(2 * picture.byteLength).map(String), fc.string());
+      const header = fc.oneof(
+        fc.string(),
+        fc.tuple(bound, bound).map(([start, end]) => `bytes=${start}-${end}`),
+      );
+      await fc.assert(
+        fc.asyncProperty(header, async (range) => {
+          const answer = await ask({ headers: { range } }).catch((error: unknown) => {
+            if (error instanceof GatewayError && error.status === 416) return undefined;
+            throw error;
+          });
+          expect(answer?.body.byteLength).toBe(answer?.length);
+          if (answer?.status === 200) expect(answer.length).toBe(picture.byteLength);
+        }),
+      );
+    });
+  });
+});
+
+interface Question {
+  readonly name?: string | undefined;
+  readonly method?: string;
+  readonly headers?: IncomingHttpHeaders;
+}
+
+/** Runs the stage for one exchange and reads the answer to its end. Everything that was opened must be closed by then. */
+async function ask(question: Question = {}) {
+  const { method = 'GET', headers = {} } = question;
+  const asked = 'name' in question ? question.name : name;
+  const deferred: ((end: ExchangeEnd) => void | Promise<void>)[] = [];
+  const exchange = only<Exchange>({
+    request: {
+      method,
+      headers,
+      path: '/',
+      query: new URLSearchParams(),
+      parameters: asked === undefined ? {} : { name: asked },
+      remoteAddress: '127.0.0.1',
+    },
+    defer: (work) => void deferred.push(work),
+  });
+  try {
+    const outcome = await serveImage.create({}, only<StageEnv>({ blobs: countingStore() }))(exchange);
+    if (outcome instanceof Halt || outcome.response.kind !== 'body') throw new Error('not a plain answer');
+    const { response } = outcome;
+    if (response.body instanceof Uint8Array) throw new Error('a picture in memory');
+    const body = Buffer.from(await collect(response.body));
+    return { status: response.status, headers: response.headers, length: response.body.length, body };
+  } finally {
+    for (const work of deferred) await work({ kind: 'answered', status: 200, error: undefined });
+    expect(open).toBe(0);
+  }
+}
+
+function countingStore(): BlobStore {
+  return {
+    ...files,
+    async open(file): Promise<Blob | undefined> {
+      const blob = await files.open(file);
+      if (blob === undefined) return undefined;
+      open += 1;
+      return {
+        ...blob,
+        close() {
+          open -= 1;
+          return blob.close();
+        },
+      };
+    },
+  };
+}
+
+/** An object of which only a part may be used: reading anything else fails. */
+function only<Whole extends object>(part: Partial<Whole>): Whole {
+  const nothing = new Proxy(
+    {},
+    {
+      get(_target, key) {
+        throw new Error(`the stage must not need ${String(key)}`);
+      },
+    },
+  );
+  return Object.assign(Object.create(nothing), part);
+}
