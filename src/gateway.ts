@@ -16,6 +16,7 @@ import { createHandler } from './http/handler.ts';
 import { parseListenAddress } from './http/listen-address.ts';
 import { createListeners, type BoundAddress, type Listeners, type ListenerSettings } from './http/listeners.ts';
 import { createPictureFetcher } from './http/picture-fetcher.ts';
+import { stopPainter } from './images/painter.ts';
 import { silentLog, type RootLogger } from './log.ts';
 import { createRegistry } from './pipeline/registry.ts';
 import type { Clock } from './pipeline/stage.ts';
@@ -190,7 +191,7 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
   async function close(): Promise<void> {
     await watcher.close();
     forward.close();
-    await resources.close();
+    await Promise.all([resources.close(), stopPainter()]);
   }
 }
 

@@ -42,12 +42,12 @@ const configValidator = new Ajv({
   useDefaults: true,
   strict: true,
   strictRequired: false,
-  allowUnionTypes: true,
+  strictTypes: false,
   verbose: true,
   passContext: true,
 });
 
-const requestValidator = new Ajv({ strict: true, strictRequired: false, allowUnionTypes: true, verbose: true });
+const requestValidator = new Ajv({ strict: true, strictRequired: false, strictTypes: false, verbose: true });
 
 for (const ajv of [configValidator, requestValidator]) {
   ajv.addVocabulary(['patternErrorMessage']);

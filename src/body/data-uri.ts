@@ -1,5 +1,5 @@
 import { createBase64Decoder, InvalidBase64 } from '../images/base64.ts';
-import type { BytesPayload, FilePayload } from '../images/payload.ts';
+import type { BytesPayload, ByteText, FilePayload } from '../images/payload.ts';
 import type { LongTextSink } from './json-scan.ts';
 import type { Spool } from './spool.ts';
 
@@ -19,10 +19,25 @@ export interface DataUriReader extends LongTextSink {
 const comma = 0x2c;
 /** The longest part before the comma: a media type with a few parameters. */
 const maxHeadBytes = 1024;
+const base64Head = /^data:[^,]*;base64$/i;
 
 /** Whether a text begins like a data URI. */
 export function isDataUri(head: Uint8Array): boolean {
   return /^data:$/i.test(Buffer.from(head.subarray(0, 5)).toString());
+}
+
+/** The base64 in a data URI that is here already, without a copy of it; undefined for any other text. */
+export function base64OfDataUri(text: ByteText): ByteText | undefined {
+  const head = Buffer.concat(text.slices, Math.min(maxHeadBytes, text.byteLength));
+  const at = head.indexOf(comma);
+  if (at < 0 || !base64Head.test(head.subarray(0, at).toString())) return undefined;
+  const slices: Uint8Array[] = [];
+  let skip = at + 1;
+  for (const slice of text.slices) {
+    if (slice.byteLength > skip) slices.push(slice.subarray(skip));
+    skip = Math.max(0, skip - slice.byteLength);
+  }
+  return { ...text, slices, byteLength: text.byteLength - at - 1 };
 }
 
 /** Reading throws InvalidDataUri for what is not base64 data, and what the spool throws. */
@@ -48,7 +63,7 @@ export function createDataUriReader(spool: Spool): DataUriReader {
       const at = head.indexOf(comma);
       if (at < 0 && head.byteLength >= maxHeadBytes) throw new InvalidDataUri('The data URI has no data.');
       if (at < 0) return;
-      if (!/^data:[^,]*;base64$/i.test(Buffer.from(head.subarray(0, at)).toString())) {
+      if (!base64Head.test(Buffer.from(head.subarray(0, at)).toString())) {
         throw new InvalidDataUri('The data URI is not in base64.');
       }
       head = undefined;

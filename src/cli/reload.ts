@@ -1,7 +1,8 @@
-import { loadConfig } from '../config/load.ts';
+import { readConfig, validateConfig } from '../config/load.ts';
 import { builtIn } from '../gateway.ts';
 import { isJsonObject } from '../json.ts';
 import { parseListenAddress } from '../http/listen-address.ts';
+import { importExtensions } from '../runtime/extensions.ts';
 import { printProblems } from './print-problems.ts';
 import type { Command, Terminal } from './terminal.ts';
 
@@ -10,7 +11,9 @@ export const reload: Command = {
   usage: 'reload',
   about: 'make the running gateway read its file now, and say what came of it',
   async run({ config }, terminal) {
-    const loaded = await loadConfig({ path: config, env: terminal.env, definitions: builtIn });
+    const read = await readConfig({ path: config, env: terminal.env });
+    const { registry, problems } = await importExtensions(read.extensions, builtIn);
+    const loaded = validateConfig(read, registry, problems);
     if (loaded.kind === 'invalid') {
       terminal.err(printProblems(loaded.problems, terminal.colour));
       return 1;

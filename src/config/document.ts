@@ -1,7 +1,7 @@
 /** The one place that knows YAML: text in, plain data and positions out. */
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument as parseYaml } from 'yaml';
 import type { Alias, Document, Node, Pair, YAMLMap } from 'yaml';
-import { pointerTo, segmentsOf } from '../json-pointer.ts';
+import { segmentsOf } from '../json-pointer.ts';
 
 /** A place in a text; both count from 1. */
 export interface Position {
@@ -219,11 +219,4 @@ function offsetOf(steps: readonly Step[], part: 'value' | 'key'): number {
   const isSpread = (isMap(value) || isSeq(value)) && value.flow !== true;
   const prefersKey = part === 'key' || isSpread || isEmptyScalar(value) || value === null;
   return startOf(key !== undefined && prefersKey ? key : value);
-}
-
-/** The pointers of all text in a value, with the text. */
-export function* textsIn(value: unknown, pointer = ''): Generator<{ readonly pointer: string; readonly text: string }> {
-  if (typeof value === 'string') yield { pointer, text: value };
-  if (typeof value !== 'object' || value === null) return;
-  for (const [key, member] of Object.entries(value)) yield* textsIn(member, pointerTo(pointer, key));
 }

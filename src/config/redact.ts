@@ -158,7 +158,7 @@ function spansByKey(lines: readonly string[]): Span[][] {
       if (match.index < position || !isSecret(match[1] ?? '')) continue;
       const start = match.index + match[0].length;
       const value = valueAt(line, start, match.index);
-      spans.push([start, value.end]);
+      if (value.end > start) spans.push([start, value.end]);
       position = value.end;
       openQuote = value.openQuote;
       keyColumn = value.mayGoOn ? match.index : undefined;

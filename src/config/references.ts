@@ -3,9 +3,9 @@
  * that what they stand for is always one value and can never change the document. `$${` stands for a plain `${`.
  */
 import { resolve } from 'node:path';
+import { isJsonObject } from '../json.ts';
 import { pointerTo } from '../json-pointer.ts';
 import { decodeText, readFileBounded, type FileRead } from './files.ts';
-import { textsIn } from './document.ts';
 
 /** Far more than any key, certificate chain or password. */
 const mostFileBytes = 64 * 1024;
@@ -67,13 +67,21 @@ export async function expandReferences(value: unknown, { env, folder }: Referenc
   const unset: { pointer: string; name: string }[] = [];
   const problems: { pointer: string; message: string }[] = [];
 
-  function expand(node: unknown, pointer: string): unknown {
-    if (typeof node === 'string') return expandText(node, pointer);
-    if (Array.isArray(node)) return node.map((item, index) => expand(item, pointerTo(pointer, index)));
-    if (typeof node !== 'object' || node === null) return node;
-    return Object.fromEntries(
-      Object.entries(node).map(([key, member]) => [key, expand(member, pointerTo(pointer, key))]),
-    );
+  /** Where `expand` is at. A pointer is made of it only where there is something to tell. */
+  const place: (string | number)[] = [];
+
+  function expand(node: unknown): unknown {
+    if (typeof node === 'string') return node.includes('${') ? expandText(node, pointerTo('', ...place)) : node;
+    if (Array.isArray(node)) return node.map((item: unknown, index) => expandMember(index, item));
+    if (!isJsonObject(node)) return node;
+    return Object.fromEntries(Object.entries(node).map(([key, member]) => [key, expandMember(key, member)]));
+  }
+
+  function expandMember(key: string | number, member: unknown): unknown {
+    place.push(key);
+    const expanded = expand(member);
+    place.pop();
+    return expanded;
   }
 
   function expandText(text: string, pointer: string): string {
@@ -100,9 +108,9 @@ export async function expandReferences(value: unknown, { env, folder }: Referenc
   }
 
   function variable(name: string, fallback: string | undefined, pointer: string): string {
-    const text = env[name] ?? '';
-    if (text !== '') return text;
-    if (fallback === undefined && env[name] === undefined) unset.push({ pointer, name });
+    const text = Object.hasOwn(env, name) ? env[name] : undefined;
+    if (text !== undefined && text !== '') return text;
+    if (fallback === undefined && text === undefined) unset.push({ pointer, name });
     return fallback ?? '';
   }
 
@@ -118,15 +126,22 @@ export async function expandReferences(value: unknown, { env, folder }: Referenc
     return text?.replace(/\r?\n$/, '') ?? '';
   }
 
-  return { value: expand(value, ''), referenced, secretTexts, unset, files, problems };
+  return { value: expand(value), referenced, secretTexts, unset, files, problems };
 }
 
 async function readReferencedFiles(value: unknown, folder: string): Promise<ReadonlyMap<string, FileRead>> {
-  const paths = new Set<string>();
-  for (const { text } of textsIn(value)) {
-    for (const part of parseTemplate(text)) if (part.kind === 'file') paths.add(resolve(folder, part.path));
-  }
   const files = new Map<string, FileRead>();
-  for (const path of paths) files.set(path, await readFileBounded(path, mostFileBytes));
+  for (const path of referencedPaths(value)) {
+    const absolutePath = resolve(folder, path);
+    if (!files.has(absolutePath)) files.set(absolutePath, await readFileBounded(absolutePath, mostFileBytes));
+  }
   return files;
+}
+
+function referencedPaths(node: unknown): string[] {
+  if (typeof node === 'string') {
+    if (!node.includes('${file:')) return [];
+    return parseTemplate(node).flatMap((part) => (part.kind === 'file' ? part.path : []));
+  }
+  return typeof node === 'object' && node !== null ? Object.values(node).flatMap(referencedPaths) : [];
 }

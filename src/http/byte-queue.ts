@@ -16,8 +16,8 @@ export interface QueuedSender {
   abandon(): void;
 }
 
-/** Bytes held before the sender is paused: one large read of a socket. */
-const highWaterBytes = 64 * 1024;
+/** Bytes held before the sender is paused: a few reads of a socket. With fewer, it would be stopped after each. */
+const highWaterBytes = 256 * 1024;
 
 /** Chunks are passed on as they came, never copied. There is one reader. */
 export function createByteQueue(sender: QueuedSender): ByteQueue {

@@ -29,7 +29,7 @@ export function unreachableError(cause: unknown): GatewayError {
 
 /** A request that went out, or part of it, and whose answer did not come, or only part of it. */
 export function brokenError(cause: unknown): GatewayError {
-  if (/^(?:HPE_|UND_ERR_HEADERS_OVERFLOW$)/.test(codeOf(cause))) {
+  if (isNotHttp(cause)) {
     return new GatewayError('upstream_invalid_response', 'The provider’s answer is not valid HTTP.', { cause });
   }
   return new GatewayError('upstream_error', 'The connection to the provider broke before its answer was complete.', {
@@ -40,6 +40,12 @@ export function brokenError(cause: unknown): GatewayError {
 /** An answer larger than may be read. */
 export function overflowError(maxBytes: number): GatewayError {
   return new GatewayError('upstream_invalid_response', `The provider’s answer is larger than ${maxBytes} bytes.`);
+}
+
+/** Undici's and Node's parsers; an answer that merely ends too early is HTTP. */
+function isNotHttp(error: unknown): boolean {
+  if (!(error instanceof Error) || /\bEOF\b/.test(error.message)) return false;
+  return error.name === 'HTTPParserError' || /^(?:HPE_|UND_ERR_HEADERS_OVERFLOW$)/.test(codeOf(error));
 }
 
 function codeOf(error: unknown): string {

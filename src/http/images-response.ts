@@ -5,7 +5,13 @@
 import type { ByteSource } from '../body/byte-source.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import { GatewayError } from '../errors.ts';
-import { payloadBase64, payloadBase64Length, payloadBytes, payloadHead } from '../images/convert-payload.ts';
+import {
+  payloadBase64,
+  payloadBase64Length,
+  payloadByteLength,
+  payloadBytes,
+  payloadHead,
+} from '../images/convert-payload.ts';
 import type { ImagePayload } from '../images/payload.ts';
 import { sniffMediaType } from '../images/probe.ts';
 import type { ImageCall } from '../pipeline/call.ts';
@@ -64,6 +70,9 @@ async function showImage(image: ResultImage, response: ImagesResponse, context: 
       throw new GatewayError('internal_error', 'A picture was left as a link although its bytes were asked for.');
     }
     return { value: { kind: 'url', url: payload.url }, revisedPrompt, format: undefined };
+  }
+  if (payloadByteLength(payload) === undefined) {
+    throw new GatewayError('upstream_invalid_response', 'A picture in the provider’s answer is not base64.');
   }
   const mediaType = sniffMediaType(await payloadHead(payload, magicBytes));
   const format = mediaType?.replace(/^image\//, '');

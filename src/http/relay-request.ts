@@ -1,9 +1,8 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { GatewayError } from '../errors.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
 import type { ForwardSettings } from '../pipeline/settings.ts';
-import { brokenError } from './client-faults.ts';
 import { replyHeaders } from './forward-headers.ts';
 import { prepareEarlyAnswer } from './lingering.ts';
 import { timeoutFault, watchConnection, type Relay } from './relay.ts';
@@ -36,7 +35,7 @@ export function relayRequest(exchange: Exchange, response: ServerResponse, setti
   const abort = (): void => fail(signal.reason);
   const failed = (error: unknown): void => fail(signal.aborted ? signal.reason : connection.fault(error));
 
-  const relayReply = async (reply: IncomingMessage): Promise<void> => {
+  const relayReply = (reply: IncomingMessage): void => {
     if (over) {
       reply.destroy();
       return;
@@ -46,13 +45,16 @@ export function relayRequest(exchange: Exchange, response: ServerResponse, setti
     response.writeHead(reply.statusCode ?? 502, replyHeaders(reply, responseHeaders));
     // An event stream may be silent for long after its head.
     if (reply.headers['content-length'] === undefined) response.flushHeaders();
-    try {
-      await pipeline(reply, response);
+    // Not `pipeline`: whoever breaks first is to be told apart, and not to be hidden by what follows.
+    reply.once('error', failed).once('close', () => {
+      if (!reply.complete) failed(undefined);
+    });
+    reply.pipe(response).once('finish', () => {
       settle();
+      // An answer that did not wait for the whole request: its connection would wait for the rest for ever.
+      if (upstream?.writableFinished === false) upstream.destroy();
       resolve({ status: response.statusCode });
-    } catch (error) {
-      fail(signal.aborted ? signal.reason : brokenError(error));
-    }
+    });
   };
 
   const body = source.length === 0 ? undefined : Readable.from(source, { objectMode: false });
@@ -63,6 +65,7 @@ export function relayRequest(exchange: Exchange, response: ServerResponse, setti
   body?.pause();
   const timer = setTimeout(() => fail(timeoutFault(settings)), settings.timeoutMs);
   signal.addEventListener('abort', abort, { once: true });
+  response.once('close', () => fail(new GatewayError('client_closed_request', 'The client went away.')));
 
   return {
     body,
@@ -71,7 +74,7 @@ export function relayRequest(exchange: Exchange, response: ServerResponse, setti
       upstream = request;
       connection.follow(request);
       if (over) request.destroy();
-      else request.once('response', (reply) => void relayReply(reply));
+      else request.once('response', relayReply);
     },
     failed,
   };

@@ -45,6 +45,8 @@ export function relayUpgrade(exchange: Exchange, socket: Duplex, settings: Forwa
     else resolve({ status });
   });
 
+  const stopWatching = watchForLeaving(socket);
+
   /** The answer's head, before the library writes it out. */
   const prepare = (reply: IncomingMessage, framing: Readonly<Record<string, string>>): void => {
     clearTimeout(timer);
@@ -61,6 +63,7 @@ export function relayUpgrade(exchange: Exchange, socket: Duplex, settings: Forwa
       connection.follow(request);
       request.once('upgrade', (reply, upstreamSocket) => {
         prepare(reply, { connection: 'Upgrade', upgrade: 'websocket' });
+        stopWatching();
         // The library ends only its own half of the connection.
         socket.once('close', () => upstreamSocket.destroy());
       });
@@ -77,6 +80,20 @@ export function relayUpgrade(exchange: Exchange, socket: Duplex, settings: Forwa
       socket.write(rawAnswer(errorResponse(shown), Object.fromEntries(responseHeaders)));
     },
   };
+}
+
+/**
+ * Until the upstream has answered nobody reads from the caller's connection, so nobody would notice its end either.
+ * @returns ends the watch, without having taken a byte
+ */
+function watchForLeaving(socket: Duplex): () => void {
+  const look = (): void => {
+    // Bytes that came early are left for the upstream; where there are none, reading brings the end to light.
+    if (socket.readableLength === 0) socket.read();
+  };
+  const leave = (): void => void socket.destroy();
+  socket.on('readable', look).once('end', leave);
+  return () => void socket.off('readable', look).off('end', leave);
 }
 
 /** What the library leaves out: an end to endless answers, and to those that break off. */

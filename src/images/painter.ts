@@ -102,6 +102,7 @@ export function createPainter(options: PainterOptions): Painter {
     const started = new Worker(options.workerUrl);
     let failure: unknown;
     started.on('message', function onReply(reply: PainterReply) {
+      if (worker !== started) return;
       const task = running;
       running = undefined;
       if (task !== undefined) settle(task, reply);

@@ -25,25 +25,29 @@ export type Motif = (typeof motifs)[number];
 const times = ['dawn', 'day', 'sunset', 'night'] as const;
 export type TimeOfDay = (typeof times)[number];
 
-/** The colours of a scene, by what they are used for. */
-export interface Palette {
-  readonly zenith: Colour;
-  readonly sky: Colour;
-  readonly horizon: Colour;
+/** What the colours of a scene are used for. */
+const roles = [
+  'zenith',
+  'sky',
+  'horizon',
   /** The light in the air around the sun or moon. */
-  readonly glow: Colour;
+  'glow',
   /** The sun or moon itself. */
-  readonly disc: Colour;
-  readonly cloudLight: Colour;
-  readonly cloudShade: Colour;
-  /** Land in the distance, which fades into the horizon, and near by. */
-  readonly far: Colour;
-  readonly near: Colour;
+  'disc',
+  'cloudLight',
+  'cloudShade',
+  /** Land in the distance, which fades into the horizon. */
+  'far',
+  /** Land near by. */
+  'near',
   /** The darkest shapes of the foreground. */
-  readonly ink: Colour;
-  /** What draws the eye: blossoms, windows, sails. */
-  readonly accent: Colour;
-}
+  'ink',
+  /** What draws the eye: blossoms, sails, a planet. */
+  'accent',
+] as const;
+type Role = (typeof roles)[number];
+
+export type Palette = Readonly<Record<Role, Colour>>;
 
 export interface Scene {
   readonly motif: Motif;
@@ -55,7 +59,20 @@ export interface Scene {
 
 /** Beginnings of words, in lower case. A motif is taken when it is named most often; at a tie, the first in the prompt. */
 const motifWords: Readonly<Record<Motif, readonly string[]>> = {
-  mountains: ['mountain', 'alp', 'peak', 'summit', 'cliff', 'canyon', 'valley', 'lake', 'fjord', 'volcano', 'rock'],
+  mountains: [
+    'mountain',
+    'alp',
+    'alpine',
+    'peak',
+    'summit',
+    'cliff',
+    'canyon',
+    'valley',
+    'lake',
+    'fjord',
+    'volcano',
+    'rock',
+  ],
   ocean: [
     'ocean',
     'sea',
@@ -133,7 +150,7 @@ const motifWords: Readonly<Record<Motif, readonly string[]>> = {
 };
 
 const timeWords: Readonly<Record<TimeOfDay, readonly string[]>> = {
-  dawn: ['dawn', 'sunrise', 'morning', 'mist', 'fog', 'pastel', 'dream', 'spring'],
+  dawn: ['dawn', 'sunrise', 'morning', 'mist', 'fog', 'foggy', 'pastel', 'dream', 'spring'],
   day: ['day', 'noon', 'sunny', 'bright', 'summer', 'afternoon', 'blue'],
   sunset: ['sunset', 'dusk', 'evening', 'twilight', 'golden', 'autumn', 'fall', 'warm', 'fire'],
   night: ['night', 'midnight', 'moon', 'dark', 'starry', 'stars', 'neon', 'aurora'],
@@ -172,23 +189,25 @@ const skies: Readonly<Record<TimeOfDay, readonly Palette[]>> = {
   ],
 };
 
+/** @param colours in the order of the roles */
 function palette(colours: string): Palette {
-  const [zenith, sky, horizon, glow, disc, cloudLight, cloudShade, far, near, ink, accent] = colours
-    .split(' ')
-    .map(hex);
-  const black: Colour = [0, 0, 0];
+  const listed = colours.split(' ').map(hex);
+  return paletteOf((role) => listed[roles.indexOf(role)] ?? [0, 0, 0]);
+}
+
+function paletteOf(colourOf: (role: Role) => Colour): Palette {
   return {
-    zenith: zenith ?? black,
-    sky: sky ?? black,
-    horizon: horizon ?? black,
-    glow: glow ?? black,
-    disc: disc ?? black,
-    cloudLight: cloudLight ?? black,
-    cloudShade: cloudShade ?? black,
-    far: far ?? black,
-    near: near ?? black,
-    ink: ink ?? black,
-    accent: accent ?? black,
+    zenith: colourOf('zenith'),
+    sky: colourOf('sky'),
+    horizon: colourOf('horizon'),
+    glow: colourOf('glow'),
+    disc: colourOf('disc'),
+    cloudLight: colourOf('cloudLight'),
+    cloudShade: colourOf('cloudShade'),
+    far: colourOf('far'),
+    near: colourOf('near'),
+    ink: colourOf('ink'),
+    accent: colourOf('accent'),
   };
 }
 
@@ -204,7 +223,7 @@ export function planScene(prompt: string, seed: number, index: number): Scene {
   const chance = createRandom(promptHash);
   const motif = mostNamed(words, motifs, motifWords) ?? choose(motifs, chance);
   const time = mostNamed(words, times, timeWords) ?? choose(times, createRandom(scatter(promptHash ^ (index + seed))));
-  const colours = colourWords.filter(([names]) => words.some((word) => names.some((name) => word.startsWith(name))));
+  const colours = colourWords.filter(([names]) => words.some((word) => names.some((name) => isMeant(word, name))));
   const random = createRandom(sceneSeed);
   return {
     motif,
@@ -218,6 +237,11 @@ export function planScene(prompt: string, seed: number, index: number): Scene {
   };
 }
 
+/** Whether a word begins like a known one. Short ones must be there in full: a `car` is not in every `card`. */
+function isMeant(word: string, known: string): boolean {
+  return known.length > 3 ? word.startsWith(known) : word === known || word === `${known}s`;
+}
+
 function mostNamed<Name extends string>(
   words: readonly string[],
   names: readonly Name[],
@@ -225,7 +249,7 @@ function mostNamed<Name extends string>(
 ): Name | undefined {
   let best: { readonly name: Name; readonly count: number; readonly first: number } | undefined;
   for (const name of names) {
-    const places = words.flatMap((word, place) => (table[name].some((start) => word.startsWith(start)) ? [place] : []));
+    const places = words.flatMap((word, place) => (table[name].some((known) => isMeant(word, known)) ? [place] : []));
     const [first] = places;
     if (first === undefined) continue;
     const count = places.length;
@@ -246,21 +270,9 @@ function choose<Item>(items: readonly [Item, ...Item[]] | readonly Item[], rando
 function shiftPalette(base: Palette, towards: readonly Colour[], random: Random): Palette {
   const turn = (random() - 0.5) * 0.5;
   const lean = towards.reduce<Colour | undefined>((sum, colour) => (sum ? mix(sum, colour, 0.5) : colour), undefined);
-  const shift = (colour: Colour): Colour => {
-    const turned = adjust(colour, { turn });
-    return lean === undefined ? turned : tint(turned, lean, 0.55);
-  };
-  return {
-    zenith: shift(base.zenith),
-    sky: shift(base.sky),
-    horizon: shift(base.horizon),
-    glow: shift(base.glow),
-    disc: base.disc,
-    cloudLight: shift(base.cloudLight),
-    cloudShade: shift(base.cloudShade),
-    far: shift(base.far),
-    near: shift(base.near),
-    ink: shift(base.ink),
-    accent: lean ?? shift(base.accent),
-  };
+  return paletteOf(function shiftColour(role) {
+    if (role === 'disc') return base.disc;
+    if (lean === undefined) return adjust(base[role], { turn });
+    return role === 'accent' ? lean : tint(adjust(base[role], { turn }), lean, 0.55);
+  });
 }

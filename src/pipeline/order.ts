@@ -39,7 +39,7 @@ export function checkOrder(
 ): readonly OrderProblem[] {
   const inOrder = flatten(pipeline);
   const problems: OrderProblem[] = [];
-  /** The stage that filled each slot. */
+  /** The stage that filled each slot; undefined for what is given, or should have been. */
   const filled = new Map<SlotName, PlacedStage | undefined>(givenSlots.map((slot) => [slot, undefined]));
 
   for (const [index, stage] of inOrder.entries()) {
@@ -76,7 +76,11 @@ export function checkOrder(
         );
       }
     }
-    for (const slot of stage.writes) if (!filled.has(slot) || fills(stage, slot)) filled.set(slot, stage);
+    for (const slot of stage.writes) {
+      if (fills(stage, slot)) filled.set(slot, stage);
+      // That it is missing has been said; who fills it further down makes no mistake of its own.
+      else if (!filled.has(slot)) filled.set(slot, undefined);
+    }
   }
 
   if (problems.length === 0 && !filled.has('response')) {

@@ -7,6 +7,10 @@ import { Halt, type AnyStageHandler, type NestedPipeline } from './stage.ts';
 export interface CompiledStage {
   readonly name: string;
   readonly writes: readonly SlotName[];
+  /** Slots that are empty until it runs, those of its nested list included. */
+  readonly fills: readonly SlotName[];
+  /** Slots of which it replaces what it finds there, those of its nested list included. */
+  readonly changes: readonly SlotName[];
   readonly handle: AnyStageHandler;
 }
 
@@ -45,15 +49,23 @@ export async function runStages(
   }
 }
 
-/** The nested list of a composite stage: each run starts with its own slots empty. */
+/** The nested list of a composite stage: each run starts with its own slots empty, a failed one takes its changes back. */
 export function nestedPipeline(stages: readonly CompiledStage[], monotonic: () => number): NestedPipeline {
-  const ownSlots = new Set(stages.flatMap((stage) => stage.writes));
+  const fills = new Set(stages.flatMap((stage) => stage.fills));
+  const changes = stages.flatMap((stage) => stage.changes).filter((slot) => !fills.has(slot));
   return {
     async run(exchange, given = {}) {
       const running = exchange as RunningExchange;
-      for (const slot of ownSlots) delete running[slot];
+      const before = Object.fromEntries(changes.map((slot) => [slot, running[slot]]));
+      for (const slot of fills) delete running[slot];
       Object.assign(running, given);
-      await runStages(stages, running, monotonic);
+      try {
+        await runStages(stages, running, monotonic);
+      } catch (error) {
+        // The next run is to change what was there, and not what this one made of it.
+        Object.assign(running, before);
+        throw error;
+      }
     },
   };
 }

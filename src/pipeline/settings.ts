@@ -16,7 +16,7 @@ export interface Entity {
   readonly name: string;
   /** The spellings of the name that callers may put before a `/`: `openai-provider` and `openai_provider`. */
   readonly slugs: readonly string[];
-  /** The provider type as its definition names it, and the other names it goes by. */
+  /** What callers may put before a `/` to mean this kind of provider; the first is the one that is shown. */
   readonly providerNames: readonly string[];
   readonly provider: Provider;
   readonly operations: Readonly<Record<Operation, OperationSettings>>;

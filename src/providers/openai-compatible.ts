@@ -13,7 +13,7 @@ export const openaiCompatible = defineProvider({
   schema,
   tokenOptional: true,
   create({ connection }: OpenaiCompatibleConfig): Provider {
-    const { base_url: baseUrl, headers } = connection;
+    const { base_url: baseUrl, headers, provider_name: ownName } = connection;
     const base = baseUrl.replace(/\/+$/, '');
     const lowerCase = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value] as const);
     const codec = createOpenAiDialect({
@@ -23,6 +23,7 @@ export const openaiCompatible = defineProvider({
     });
     return {
       ...codec,
+      names: ownName === undefined ? [] : [ownName],
       origin: new URL(base).origin,
       speaksOpenAi: false,
       capabilities: () => ({ operations: ['generation', 'edition'], maxImages: 10, nativeForm: 'unknown' }),

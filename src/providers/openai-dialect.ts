@@ -3,9 +3,10 @@
  * knows any vendor. Source: OpenAI's API reference, "Images", and openai-openapi (August 2026).
  */
 import { GatewayError } from '../errors.ts';
+import { base64OfDataUri } from '../body/data-uri.ts';
 import { scanJson, LongText } from '../body/json-scan.ts';
 import { fileExtension } from '../images/probe.ts';
-import type { ImagePayload } from '../images/payload.ts';
+import type { ByteText, ImagePayload } from '../images/payload.ts';
 import { isJsonObject, type JsonValue } from '../json.ts';
 import type { ImageParameters, InputImage, TargetCall } from '../pipeline/call.ts';
 import type { ImageAnswer, ResultImage } from '../pipeline/result.ts';
@@ -187,15 +188,23 @@ function decodeImage(item: unknown): ResultImage {
 }
 
 function base64Payload(value: unknown): ImagePayload | undefined {
-  if (value instanceof LongText) return { kind: 'base64', text: value.text };
-  if (typeof value !== 'string' || value === '') return undefined;
-  const bytes = Buffer.from(value);
-  return { kind: 'base64', text: { slices: [bytes], byteLength: bytes.byteLength, escaped: false } };
+  const text = byteText(value);
+  return text === undefined ? undefined : { kind: 'base64', text };
 }
 
+/** A link; or a picture that stands in the link itself, as a data URI. */
 function linkPayload(value: unknown): ImagePayload | undefined {
-  const url = value instanceof LongText ? undefined : text(value);
-  return url === undefined ? undefined : { kind: 'link', url, trust: 'response' };
+  const link = byteText(value);
+  const inside = link === undefined ? undefined : base64OfDataUri(link);
+  if (inside !== undefined) return { kind: 'base64', text: inside };
+  return typeof value === 'string' && value !== '' ? { kind: 'link', url: value, trust: 'response' } : undefined;
+}
+
+function byteText(value: unknown): ByteText | undefined {
+  if (value instanceof LongText) return value.text;
+  if (typeof value !== 'string' || value === '') return undefined;
+  const bytes = Buffer.from(value);
+  return { slices: [bytes], byteLength: bytes.byteLength, escaped: false };
 }
 
 function wholeNumber(value: unknown): number | undefined {

@@ -31,6 +31,9 @@ export interface Provider {
   /** The origin that the entity's connection pool is opened to; undefined when `answer` does the work. */
   readonly origin: string | undefined;
 
+  /** Further names under which callers may mean this provider in `name/model`. */
+  readonly names?: readonly string[];
+
   /** What this provider does for one model. */
   capabilities(model: string): ProviderCapabilities;
 

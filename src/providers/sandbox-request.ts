@@ -33,7 +33,6 @@ export interface SandboxOrder {
   readonly format: 'png' | 'jpeg' | 'webp';
   readonly compression: number;
   readonly seed: number;
-  readonly form: 'b64_json' | 'url' | undefined;
   readonly inputs: readonly Uint8Array[];
   readonly mask: Uint8Array | undefined;
 }
@@ -74,7 +73,6 @@ export async function readOrder(body: WireBody, edit: boolean): Promise<SandboxO
     throw new SandboxRefusal('invalid_value', 'background', 'Transparent background needs the format png or webp.');
   }
   const quality = choice(fields, 'quality', Object.keys(qualities), 'auto');
-  const form = fields.get('response_format');
   const order = {
     prompt: promptOf(fields),
     n: wholeNumber(fields, 'n', [1, 10], 1),
@@ -85,7 +83,6 @@ export async function readOrder(body: WireBody, edit: boolean): Promise<SandboxO
     format,
     compression: wholeNumber(fields, 'output_compression', [0, 100], 100),
     seed: wholeNumber(fields, 'seed', [0, Number.MAX_SAFE_INTEGER], 0),
-    form: form === undefined ? undefined : choice(fields, 'response_format', ['b64_json', 'url'], 'b64_json'),
   } as const;
   const inputs: Uint8Array[] = [];
   for (const payload of images) inputs.push(await readPicture(payload, 'image'));

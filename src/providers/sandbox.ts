@@ -1,11 +1,7 @@
 import schema from '../../schemas/providers/sandbox.schema.json' with { type: 'json' };
-import { bytesSource } from '../body/byte-source.ts';
-import { JsonScanError, LongText, scanJson } from '../body/json-scan.ts';
 import { GatewayError } from '../errors.ts';
 import type { SandboxConfig } from '../generated/providers/sandbox.ts';
 import { paint, type PaintJob } from '../images/painter.ts';
-import type { TargetCall } from '../pipeline/call.ts';
-import type { ImageAnswer, ResultImage } from '../pipeline/result.ts';
 import type { UpstreamReply, WireRequest } from '../pipeline/upstream.ts';
 import { createOpenAiDialect, type DialectParameters } from './openai-dialect.ts';
 import { defineProvider, type LocalContext, type Provider } from './provider.ts';
@@ -26,14 +22,10 @@ export const sandbox = defineProvider({
     const codec = createOpenAiDialect({
       baseUrl: 'sandbox:',
       headers: {},
-      fit: (asked, call) => fit(asked, { call, deliver }),
+      fit,
     });
     return {
       ...codec,
-      decode: (reply, call) =>
-        deliver === 'url' && takesLinks(call)
-          ? decodeLinks(reply, (short) => codec.decode(short, call))
-          : codec.decode(reply, call),
       answer: (request, context) => answer(request, context, settings),
       origin: undefined,
       speaksOpenAi: true,
@@ -42,24 +34,13 @@ export const sandbox = defineProvider({
   },
 });
 
-/** Events have no links in them. */
-function takesLinks({ responseFormat, stream }: TargetCall): boolean {
-  return !stream && (responseFormat === undefined || responseFormat === 'url');
-}
-
-interface Form {
-  readonly call: TargetCall;
-  readonly deliver: 'b64_json' | 'url';
-}
-
-/** Base64 is asked for where links would come; the other way round, the gateway makes links of it. */
-function fit(
-  { style, inputFidelity, ...taken }: DialectParameters,
-  { call, deliver }: Form,
-): { fitted: DialectParameters; dropped: readonly string[] } {
-  const responseFormat = deliver === 'url' && !takesLinks(call) ? 'b64_json' : undefined;
+/** What a drawing cannot follow is left out. The form of the answer is the connection's choice, whatever the caller asked. */
+function fit({ style, inputFidelity, responseFormat: _form, ...taken }: DialectParameters): {
+  fitted: DialectParameters;
+  dropped: readonly string[];
+} {
   return {
-    fitted: { ...taken, responseFormat },
+    fitted: taken,
     dropped: [...(style === undefined ? [] : ['style']), ...(inputFidelity === undefined ? [] : ['input_fidelity'])],
   };
 }
@@ -76,7 +57,7 @@ async function answer(
   try {
     const order = await readOrder(request.body, request.url.endsWith('/edits'));
     const pictures = await paintAll(jobsOf(order, seed), context.signal);
-    const reply = picturesReply(order, pictures, order.form ?? deliver, context.nowSeconds);
+    const reply = picturesReply(order, pictures, deliver, context.nowSeconds);
     if (cut === undefined) return reply;
     return { ...reply, body: cutBody(reply.body, cut === 'after_headers' ? 0 : 0.5) };
   } catch (error) {
@@ -106,40 +87,4 @@ async function paintAll(jobs: readonly PaintJob[], signal: AbortSignal): Promise
     failed.abort(error);
     throw error;
   }
-}
-
-/** The JSON around the links. */
-const limits = { maxSkeletonBytes: 1024 * 1024, maxDepth: 32 };
-
-/**
- * Having no server to put pictures on, the sandbox links to them with data URIs, which the dialect takes for too long to
- * be links. They are taken out before it decodes, and put back afterwards. This is the one place where a picture is a
- * string, because a link is one; it takes an entity that was told to deliver links, and a caller who takes them.
- */
-async function decodeLinks(
-  reply: UpstreamReply,
-  decode: (short: UpstreamReply) => Promise<ImageAnswer>,
-): Promise<ImageAnswer> {
-  const links = new Map<string, string>();
-  let document: unknown;
-  try {
-    document = await scanJson(reply.body, limits);
-  } catch (cause) {
-    if (!(cause instanceof JsonScanError)) throw cause;
-    throw new GatewayError('upstream_invalid_response', 'The sandbox’s answer is not JSON.', { cause });
-  }
-  const shortened = JSON.stringify(document, function shorten(name, value: unknown) {
-    if (name !== 'url' || !(value instanceof LongText)) return value;
-    const short = `sandbox:/pictures/${links.size}`;
-    links.set(short, value.toText());
-    return short;
-  });
-  const body = bytesSource(new TextEncoder().encode(shortened));
-  const answered = await decode({ ...reply, body });
-  const images = answered.images.map(function lengthen(image): ResultImage {
-    const { payload, revisedPrompt } = image;
-    const url = payload.kind === 'link' ? links.get(payload.url) : undefined;
-    return url === undefined ? image : { payload: { kind: 'link', url, trust: 'response' }, revisedPrompt };
-  });
-  return { ...answered, images };
 }

@@ -83,7 +83,7 @@ function compileEntity(file: EntityFile, pointer: string, sources: CatalogueSour
     id: file.id,
     name: file.name ?? file.id,
     slugs: slugsOf(file.name ?? file.id),
-    providerNames: [definition.name, ...definition.aliases],
+    providerNames: [...(provider.names ?? []), definition.name, ...definition.aliases],
     provider,
     operations: {
       generation: compileOperation(member(options, 'generation')),

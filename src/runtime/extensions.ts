@@ -46,23 +46,27 @@ async function importExtension(path: string): Promise<Extension> {
   // A module is kept for ever under its address, so a new text needs a new address.
   url.searchParams.set(versionParameter, hash('sha256', await readFile(path)).slice(0, 16));
   const module: unknown = await import(url.href);
-  if (!isExtension(module)) throw new Error('it exports neither `stages` nor `providers` as a list');
-  return module;
+  return asExtension(module);
 }
 
-function isExtension(module: unknown): module is Extension {
-  const { stages, providers } = (module ?? {}) as Readonly<Record<string, unknown>>;
-  const given = [stages, providers].filter((list) => list !== undefined);
-  return given.length > 0 && given.every((list) => Array.isArray(list) && list.every(isDefinition));
+function asExtension(module: unknown): Extension {
+  const extension = module as Readonly<Record<keyof Extension, unknown>>;
+  const { stages, providers } = extension;
+  if (stages === undefined && providers === undefined) throw new Error('it exports neither `stages` nor `providers`');
+  if (!areDefinitions(stages ?? [], ['reads', 'writes'])) throw new Error('its `stages` are not a list of stages');
+  if (!areDefinitions(providers ?? [], ['aliases'])) throw new Error('its `providers` are not a list of providers');
+  return extension as Extension;
 }
 
-function isDefinition(value: unknown): boolean {
-  return (
+/** @param lists members of each definition that must be lists */
+function areDefinitions(values: unknown, lists: readonly string[]): boolean {
+  const isDefinition = (value: unknown): boolean =>
     isJsonObject(value) &&
     typeof value['name'] === 'string' &&
     isJsonObject(value['schema']) &&
-    typeof value['create'] === 'function'
-  );
+    typeof value['create'] === 'function' &&
+    lists.every((name) => Array.isArray(value[name]));
+  return Array.isArray(values) && values.every(isDefinition);
 }
 
 /**
@@ -72,13 +76,15 @@ function isDefinition(value: unknown): boolean {
 function hookResolution(): void {
   if (hooked) return;
   hooked = true;
+  const ownFolder = new URL('..', import.meta.url).href;
   const publicDoor = new URL(`../index${extname(fileURLToPath(import.meta.url))}`, import.meta.url).href;
   registerHooks({
     resolve(specifier, context, nextResolve) {
       if (specifier === 'pinhole') return { url: publicDoor, shortCircuit: true };
       const version = versionOf(context.parentURL);
       const resolved = nextResolve(specifier, context);
-      if (version === undefined || !specifier.startsWith('.')) return resolved;
+      // The gateway itself must not be loaded a second time, or its errors would no longer be its errors.
+      if (version === undefined || !specifier.startsWith('.') || resolved.url.startsWith(ownFolder)) return resolved;
       const url = new URL(resolved.url);
       url.searchParams.set(versionParameter, version);
       return { ...resolved, url: url.href };

@@ -1,5 +1,6 @@
 /** From a list of stages in the file to a pipeline that can run, or to what is wrong with it. */
 import type { StageFile } from '../generated/gateway.ts';
+import type { SlotName } from '../pipeline/exchange.ts';
 import { checkOrder, type PlacedStage } from '../pipeline/order.ts';
 import type { Registry } from '../pipeline/registry.ts';
 import { nestedPipeline, type CompiledStage } from '../pipeline/run.ts';
@@ -79,7 +80,15 @@ function compileStage(
   // The config has just been validated against the definition's own schema.
   const config = file.config as never;
   const handle = definition.create(config, { ...env, log }, nestedPipeline(compiled, env.clock.monotonic));
-  return { name: definition.name, writes: definition.writes, handle };
+  const { name, reads, writes } = definition;
+  const replaces = (slot: SlotName): boolean => reads.includes(slot);
+  return {
+    name,
+    writes,
+    handle,
+    fills: [...writes.filter((slot) => !replaces(slot)), ...compiled.flatMap((stage) => stage.fills)],
+    changes: [...writes.filter(replaces), ...compiled.flatMap((stage) => stage.changes)],
+  };
 }
 
 /** The list that a composite stage owns: stages under the schema that all of them share. */

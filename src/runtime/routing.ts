@@ -74,12 +74,15 @@ function toEntry<Route>(pattern: RoutePattern, route: Route): Entry<Route> {
   return { ...pattern, route, wildcard, segments: path.slice(1).split('/') };
 }
 
-/** More specific first: segment by segment a literal before a name before the end in `*`; then more conditions first. */
+/**
+ * More specific first: segment by segment a literal, then the beginning of one (the longer, the more specific), then a
+ * name, then the bare `*`; of equal paths the one with more conditions.
+ */
 function bySpecificity(a: Entry<unknown>, b: Entry<unknown>): number {
   const length = Math.max(a.segments.length, b.segments.length);
   for (let index = 0; index < length; index += 1) {
-    const difference = rank(b, index) - rank(a, index);
-    if (difference !== 0) return difference;
+    const [left, right] = [rank(a, index), rank(b, index)];
+    if (left !== right) return right > left ? 1 : -1;
   }
   return conditions(b) - conditions(a);
 }
@@ -89,7 +92,7 @@ function rank(entry: Entry<unknown>, index: number): number {
   const open = entry.wildcard && index === entry.segments.length - 1;
   if (segment === undefined || (open && segment === '')) return 0;
   if (segment.startsWith(':')) return 1;
-  return open ? 2 : 3;
+  return open ? 1 + segment.length : Infinity;
 }
 
 function conditions(entry: Entry<unknown>): number {

@@ -100,13 +100,22 @@ function presentMembers(given: CallMembers): Record<string, unknown> {
   const present = Object.create(null) as Record<string, unknown>;
   for (const [name, value] of Object.entries(given)) {
     if (value === null || value === undefined) continue;
-    present[name] = value instanceof LongText && !isPictureMember(name) ? shortEnough(name, value) : value;
+    present[name] = isPictureMember(name) ? value : inWords(name, value);
   }
   return present;
 }
 
-function isPictureMember(name: string): boolean {
+/** Whether a member of this name holds pictures. */
+export function isPictureMember(name: string | number | undefined): boolean {
   return [...pictureMembers, ...maskMembers].some((member) => member === name);
+}
+
+/** Long texts may stand at any depth of `extra` and of members that we do not know. */
+function inWords(name: string, value: unknown): unknown {
+  if (value instanceof LongText) return shortEnough(name, value);
+  if (Array.isArray(value)) return value.map((item) => inWords(name, item));
+  if (!isJsonObject(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, inWords(name, item)]));
 }
 
 function shortEnough(name: string, value: LongText): string {

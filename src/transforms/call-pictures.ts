@@ -49,16 +49,24 @@ function fromText(text: string, param: PictureParam): PictureSource {
   throw notAPicture(param);
 }
 
-/** A form's text field; in JSON a long data URI has been taken in where it stood. */
-function fromLongText({ text: { slices } }: LongText, param: PictureParam): PictureSource {
-  const [head] = slices;
-  if (head === undefined || !isDataUri(head)) throw notAPicture(param);
-  return { kind: 'data-uri', slices, param };
+/** The longest link: signed ones have a KiB and more. */
+const maxLinkBytes = 8192;
+
+/** A form's text field, or a long link; in JSON a long data URI has been taken in where it stood. */
+function fromLongText(value: LongText, param: PictureParam): PictureSource {
+  const { slices, byteLength } = value.text;
+  // The first slice by itself may be shorter than the word that tells.
+  if (isDataUri(Buffer.concat(slices, Math.min(byteLength, 5)))) return { kind: 'data-uri', slices, param };
+  if (byteLength <= maxLinkBytes) return fromText(value.toText(), param);
+  throw notAPicture(param);
 }
 
 function fromObject(value: Record<string, unknown>, param: PictureParam): readonly PictureSource[] {
-  const fileId = value['file_id'];
-  const imageUrl = isJsonObject(value['image_url']) ? value['image_url']['url'] : value['image_url'];
+  const fileId = value['file_id'] ?? undefined;
+  const given = value['image_url'];
+  // The chat API's `{url}`; what the reader of the body made of a long text is an object too.
+  const isNested = isJsonObject(given) && !(given instanceof TakenPicture || given instanceof LongText);
+  const imageUrl = (isNested ? given['url'] : given) ?? undefined;
   if (typeof fileId === 'string' && imageUrl === undefined) return [{ kind: 'provider-file', id: fileId, param }];
   if (fileId === undefined && imageUrl !== undefined) return collectPictures(imageUrl, param);
   throw new GatewayError('invalid_value', `Each of "${param}" needs exactly one of image_url and file_id.`, { param });

@@ -4,6 +4,7 @@ import { sniffMediaType } from '../images/probe.ts';
 import type { ImagePayload } from '../images/payload.ts';
 import type { BodyResponse } from '../pipeline/response.ts';
 import { defineStage } from '../pipeline/stage.ts';
+import { withBytes } from './result-picture.ts';
 
 /** Enough bytes for every magic number that we know. */
 const magicBytes = 64;
@@ -15,33 +16,21 @@ const magicBytes = 64;
 export const decode = defineStage({
   name: 'decode',
   schema,
-  reads: ['result', 'response'],
+  reads: ['target', 'result', 'response'],
   writes: ['response'],
   create(_config, env) {
-    return async function decode({ request, route, result, response, signal, defer }) {
+    return async function decode(exchange) {
+      const { request, route, result, response } = exchange;
       const wanted = route.decode || /^\s*image\//i.test(request.headers.accept ?? '');
       if (!wanted || response.kind !== 'images' || response.framing !== 'json') return { response };
       const { images } = await result.read();
       const [image, ...others] = images;
       if (image === undefined || others.length > 0) return { response };
-      const payload =
-        image.payload.kind === 'link'
-          ? (
-              await env.pictures.fetch(image.payload, {
-                signal,
-                defer,
-                maxBytes: maxPictureBytes,
-                trustedOrigin: undefined,
-              })
-            ).payload
-          : image.payload;
+      const { payload } = await withBytes(image, exchange.target, exchange, env.pictures);
       return { response: await rawResponse(payload) };
     };
   },
 });
-
-/** The largest picture that is fetched from a provider's link. */
-const maxPictureBytes = 64 * 1024 * 1024;
 
 async function rawResponse(payload: ImagePayload): Promise<BodyResponse> {
   const mediaType = sniffMediaType(await payloadHead(payload, magicBytes)) ?? 'application/octet-stream';

@@ -114,6 +114,7 @@ interface Deadline {
 function startDeadline(parent: AbortSignal, timeoutMs: number, clock: StageEnv['clock']): Deadline {
   const controller = new AbortController();
   const follow = (): void => controller.abort(parent.reason);
+  if (parent.aborted) follow();
   parent.addEventListener('abort', follow, { once: true });
   const timer = clock.timer(timeoutMs, () =>
     controller.abort(

@@ -1,5 +1,5 @@
 /** From the parts of a form to the members that the same request would have as JSON. */
-import type { LongText } from '../body/long-text.ts';
+import { createJsonScanner, JsonScanError, type LongText } from '../body/json-scan.ts';
 import type { MultipartForm } from '../body/multipart.ts';
 import { GatewayError } from '../errors.ts';
 import type { CallMembers } from './call-members.ts';
@@ -8,6 +8,9 @@ import { TakenPicture } from './call-pictures.ts';
 const wholeNumbers: ReadonlySet<string> = new Set(['n', 'output_compression', 'partial_images', 'seed']);
 const booleans: ReadonlySet<string> = new Set(['stream']);
 const documents: ReadonlySet<string> = new Set(['extra', 'fallbacks']);
+/** The most bytes of a document in a field, long texts not counted, and how deep it may be nested. */
+const maxDocumentBytes = 256 * 1024;
+const maxDocumentDepth = 32;
 /** Parts that may come more than once: each is one more of the list. */
 const lists = /^(image|images|mask|fallbacks)(\[\d*\])?$/;
 
@@ -15,6 +18,9 @@ const lists = /^(image|images|mask|fallbacks)(\[\d*\])?$/;
 export function formMembers(form: MultipartForm<string | LongText>): CallMembers {
   const members = new Map<string, unknown>();
   const add = (name: string, value: unknown): void => {
+    if (name === '__proto__') {
+      throw new GatewayError('invalid_multipart', `The form has a part \`${name}\`, which is not accepted.`);
+    }
     const list = lists.exec(name)?.[1];
     if (list !== undefined) {
       const known = members.get(list);
@@ -37,18 +43,24 @@ export function formMembers(form: MultipartForm<string | LongText>): CallMembers
 
 /** A long text is left as it is: pictures are looked for later, and numbers are short. */
 function coerce(name: string, text: string | LongText): unknown {
+  if (documents.has(name)) return documentOrText(name, text);
   if (typeof text !== 'string') return text;
   if (wholeNumbers.has(name) && /^-?\d{1,15}$/.test(text)) return Number(text);
   if (booleans.has(name) && (text === 'true' || text === 'false')) return text === 'true';
-  if (documents.has(name) && /^\s*[[{]/.test(text)) return jsonOrText(text);
   return text;
 }
 
-function jsonOrText(text: string): unknown {
+/** A list or an object under the rules of a JSON body. What is neither is left for validation, which says what it should be. */
+function documentOrText(name: string, text: string | LongText): unknown {
+  const slices = typeof text === 'string' ? [Buffer.from(text)] : text.text.slices;
+  const scanner = createJsonScanner({ maxSkeletonBytes: maxDocumentBytes, maxDepth: maxDocumentDepth });
   try {
-    return JSON.parse(text);
-  } catch {
-    // Validation says what the member should have been.
-    return text;
+    for (const slice of slices) void scanner.feed(slice);
+    const document = scanner.end();
+    return typeof document === 'object' && document !== null ? document : text;
+  } catch (error) {
+    if (!(error instanceof JsonScanError)) throw error;
+    if (error.reason === 'syntax') return text;
+    throw new GatewayError('invalid_value', error.message, { param: name });
   }
 }

@@ -10,7 +10,7 @@ import { isJsonObject } from '../json.ts';
 import type { InputImage } from '../pipeline/call.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
 import { defineStage, type SpoolSettings } from '../pipeline/stage.ts';
-import { draftCall, type CallMembers } from './call-members.ts';
+import { draftCall, isPictureMember, type CallMembers } from './call-members.ts';
 import { identify, TakenPicture, type PictureParam, type PictureSource } from './call-pictures.ts';
 import { formMembers } from './form-members.ts';
 
@@ -70,7 +70,8 @@ async function readDocument(taking: Taking): Promise<unknown> {
       maxSkeletonBytes,
       maxDepth: maxJsonDepth,
       longTextBytes,
-      onLongText: (path, head) => (isDataUri(head) ? pictureSink(paramOf(path[0]), taking) : undefined),
+      onLongText: ([member], head) =>
+        isPictureMember(member) && isDataUri(head) ? pictureSink(paramOf(member), taking) : undefined,
     });
   } catch (error) {
     if (error instanceof JsonScanError) throw new GatewayError('invalid_json', error.message);

@@ -4,13 +4,14 @@ import type { ResponseNormaliseConfig } from '../generated/stages/response-norma
 import type { TargetCall } from '../pipeline/call.ts';
 import type { Attempt, ExchangeView } from '../pipeline/exchange.ts';
 import type { ImagesResponse } from '../pipeline/response.ts';
-import { completeResult, type ImageAnswer, type ImageResult, type ResultImage } from '../pipeline/result.ts';
+import { completeResult, type ImageAnswer, type ImageResult } from '../pipeline/result.ts';
 import type { Target } from '../pipeline/settings.ts';
 import { defineStage, type PictureFetcher } from '../pipeline/stage.ts';
 import { targetCall } from '../pipeline/target-call.ts';
 import type { UpstreamReply } from '../pipeline/upstream.ts';
 import { addUsage } from '../pipeline/wire-usage.ts';
 import { holdBack } from './pass-through.ts';
+import { withBytes } from './result-picture.ts';
 
 /**
  * The provider's answer → a canonical result → OpenAI's response. An answer that is in OpenAI's form already, and in the
@@ -22,10 +23,12 @@ export const responseNormalise = defineStage({
   reads: ['call', 'target', 'reply'],
   writes: ['result', 'response'],
   create({ extras }: ResponseNormaliseConfig, env) {
+    const canHost = env.catalogue.hosting.path !== undefined;
+
     return async function responseNormalise(exchange) {
       const { target, reply } = exchange;
       const call = targetCall(exchange.call, target);
-      const response = responseTo(call, extras);
+      const response = responseTo(call, target, { extras, canHost });
       const attempts = exchange.attempts.slice(-reply.length);
       const [only] = reply;
       if (reply.length === 1 && only !== undefined && response.passThrough && target.entity.provider.speaksOpenAi) {
@@ -40,16 +43,20 @@ export const responseNormalise = defineStage({
 
 type View = ExchangeView<'call' | 'target' | 'reply'>;
 
-function responseTo(call: TargetCall, extras: ImagesResponse['extras']): ImagesResponse {
-  const form = call.responseFormat === 'b64_ephemeral' ? 'b64_json' : call.responseFormat;
+function responseTo(
+  call: TargetCall,
+  target: Target,
+  { extras, canHost }: { readonly extras: ImagesResponse['extras']; readonly canHost: boolean },
+): ImagesResponse {
+  const form = call.responseFormat === 'b64_ephemeral' ? 'b64_json' : (call.responseFormat ?? ownForm(target, canHost));
   const framing = call.stream ? 'events' : 'json';
-  return {
-    kind: 'images',
-    form,
-    framing,
-    extras,
-    passThrough: framing === 'json' && extras.length === 0 && form !== 'url',
-  };
+  const passThrough = framing === 'json' && extras.length === 0 && form !== 'url';
+  return { kind: 'images', form, framing, extras, passThrough };
+}
+
+/** Where the caller does not say, pictures go out as they come: as links from a provider that gives links. */
+function ownForm({ entity, model }: Target, canHost: boolean): ImagesResponse['form'] {
+  return canHost && entity.provider.capabilities(model).nativeForm === 'url' ? 'url' : undefined;
 }
 
 /** One answer in OpenAI's form. It may pass through when its pictures are base64; else it is read like any other. */
@@ -105,28 +112,15 @@ function merge(answers: readonly ImageAnswer[]): ImageAnswer {
   };
 }
 
-/** The largest picture that is fetched from a provider's link. */
-const maxPictureBytes = 64 * 1024 * 1024;
-
 /** Fetches what came as links where links are not what the caller may get. */
 async function inForm(
   answer: ImageAnswer,
   call: TargetCall,
-  { route, signal, defer, target }: View,
+  exchange: View,
   pictures: PictureFetcher,
 ): Promise<ImageAnswer> {
   const wantsLinks = call.responseFormat === 'url' || call.responseFormat === undefined;
-  if (wantsLinks && !call.stream && route.urlMode === 'provider') return answer;
-  const fetched = answer.images.map(async (image): Promise<ResultImage> => {
-    if (image.payload.kind !== 'link') return image;
-    const trustedOrigin = target.entity.provider.origin;
-    const { payload } = await pictures.fetch(image.payload, {
-      signal,
-      defer,
-      trustedOrigin,
-      maxBytes: maxPictureBytes,
-    });
-    return { ...image, payload };
-  });
+  if (wantsLinks && !call.stream && exchange.route.urlMode === 'provider') return answer;
+  const fetched = answer.images.map((image) => withBytes(image, exchange.target, exchange, pictures));
   return { ...answer, images: await Promise.all(fetched) };
 }

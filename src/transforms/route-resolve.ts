@@ -67,12 +67,13 @@ export function createResolver(
   };
 
   function aliasTargets(alias: Alias): readonly Target[] {
-    const targets = order(alias).flatMap(({ entityId, model }) => {
+    // What is not on this route takes no turn and has no weight.
+    const here = alias.targets.filter(({ entityId }) => byName.has(entityId));
+    if (here.length === 0) throw modelNotFound(alias.name);
+    return order({ ...alias, targets: here }).flatMap(({ entityId, model }) => {
       const entity = byName.get(entityId);
       return entity === undefined ? [] : [{ entity, model, alias: alias.name }];
     });
-    if (targets.length === 0) throw modelNotFound(alias.name);
-    return targets;
   }
 }
 

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { bytesSource } from '../../src/body/byte-source.ts';
 import { GatewayError, type ErrorCode } from '../../src/errors.ts';
+import { isJsonObject } from '../../src/json.ts';
 import type { TargetCall } from '../../src/pipeline/call.ts';
 import type { EffectiveParameters, ImageAnswer, ImageUsage } from '../../src/pipeline/result.ts';
 import type { UpstreamReply, WireRequest } from '../../src/pipeline/upstream.ts';
@@ -9,9 +10,10 @@ import type { ProviderDefinition } from '../../src/providers/provider.ts';
 import { Secret } from '../../src/secret.ts';
 import { deepFreeze } from './deep-freeze.ts';
 
-export interface ProviderContract {
-  readonly definition: ProviderDefinition;
-  readonly settings: object;
+export interface ProviderContract<Config extends object> {
+  readonly definition: ProviderDefinition<Config>;
+  /** The entity's `config`, with defaults. */
+  readonly settings: Config;
   /** At least one with an answer. */
   readonly fixtures: readonly ProviderFixture[];
 }
@@ -68,8 +70,9 @@ const garbage: readonly string[] = [
 ];
 
 /** Registers the suite. */
-export function providerContract({ definition, settings, fixtures }: ProviderContract): void {
-  const provider = definition.create(deepFreeze(settings) as never);
+export function providerContract<Config extends object>(contract: ProviderContract<Config>): void {
+  const { definition, settings, fixtures } = contract;
+  const provider = definition.create(deepFreeze(settings));
   const [first] = fixtures;
   if (first === undefined) throw new Error('a provider needs at least one fixture');
   const decodeBytes = (body: RecordedReply['body'], call: TargetCall): Promise<ImageAnswer> =>
@@ -96,8 +99,8 @@ export function providerContract({ definition, settings, fixtures }: ProviderCon
         if (provider.origin === undefined) return;
         const { url } = provider.encode(call).request;
         expect(new URL(url).origin).toBe(new URL(provider.origin).origin);
-        const base = settings.connection['base_url'];
-        if (typeof base === 'string') expect(url.startsWith(`${base.replace(/\/+$/, '')}/`)).toBe(true);
+        const base = baseUrlOf(settings);
+        if (base !== undefined) expect(url.startsWith(`${base.replace(/\/+$/, '')}/`)).toBe(true);
       });
 
       it('keeps credentials out of the request', () => {
@@ -170,6 +173,12 @@ export function providerContract({ definition, settings, fixtures }: ProviderCon
       for (const name of Object.keys(provider.authorise(token))) expect(name).toBe(name.toLowerCase());
     });
   });
+}
+
+function baseUrlOf(settings: object): string | undefined {
+  const connection: unknown = 'connection' in settings ? settings.connection : undefined;
+  const base = isJsonObject(connection) ? connection['base_url'] : undefined;
+  return typeof base === 'string' ? base : undefined;
 }
 
 function replyOf({ status, headers = {}, body }: RecordedReply): UpstreamReply {

@@ -75,12 +75,6 @@ describe('POST /v1/images/edits with OpenAI’s client', () => {
     expect(sentDigests()).toEqual([sha256(picture)]);
   });
 
-  it('takes null for not said', async () => {
-    const image = await toFile(red, 'red.png', { type: 'image/png' });
-    await setting.client.images.edit({ image, prompt: 'bluer', n: null, size: null, quality: null, stream: null });
-    expect(setting.fake.last().members).toEqual({ model: 'gpt-image-2', prompt: 'bluer' });
-  });
-
   it('resolves a model with a prefix in a form as well', async () => {
     const image = await toFile(red, 'red.png', { type: 'image/png' });
     await setting.client.images.edit({
@@ -103,6 +97,14 @@ describe('POST /v1/images/edits in the other forms', () => {
     });
     expect(answer.status).toBe(200);
     expect(sentDigests().toSorted()).toEqual([red, blue, maskPng()].map(sha256).toSorted());
+  });
+
+  it('takes null for not said', async () => {
+    const images = [{ image_url: dataUri(red) }];
+    const nothing = { n: null, size: null, mask: null, input_fidelity: null, stream: null, response_format: null };
+    const answer = await postJson(editsUrl(), { prompt: 'bluer', images, ...nothing });
+    expect(answer.status).toBe(200);
+    expect(setting.fake.last().members).toEqual({ model: 'gpt-image-2', prompt: 'bluer' });
   });
 
   it('passes OpenAI’s file ids on', async () => {

@@ -98,7 +98,7 @@ describe('the order of stages in the file', () => {
       'image_models: [{ id: box, provider: sandbox }]',
       'pipelines: { images:  [',
       ...stages.map((stage) => `  ${JSON.stringify(stage)},`),
-      '] }',
+      '  ] }',
       'routes: [{ id: generate, path: /v1/images/generations, operation: generation, pipeline: images, refs: [box] }]',
       '',
     ].join('\n');

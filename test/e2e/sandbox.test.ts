@@ -63,7 +63,9 @@ describe('the sandbox provider [I24]', () => {
     await using gateway = await start({ deliver: 'url' });
     const client = openAiClient(gateway);
     const linked = await client.images.generate({ prompt: 'a lighthouse' });
-    expect(linked.data?.[0]?.url).toMatch(/^(https?:|data:)/);
+    const url = linked.data?.[0]?.url ?? '';
+    expect(url).toMatch(/^http:/);
+    expect((await fetch(url)).headers.get('content-type')).toBe('image/png');
     const encoded = await client.images.generate({ prompt: 'a lighthouse', response_format: 'b64_json' });
     expect(picturesOf(encoded).map(formatOf)).toEqual(['png']);
   });

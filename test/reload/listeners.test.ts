@@ -1,8 +1,10 @@
 import { once } from 'node:events';
 import { request } from 'node:https';
+import { createServer } from 'node:net';
 import { connect } from 'node:tls';
 import { describe, expect, it } from 'vitest';
 import { selfSigned, type Certificate } from '../fixtures/certificate.ts';
+import { originOf } from '../fixtures/fake-server.ts';
 import { gatewayConfig, openAiEntity, sandboxEntity } from '../fixtures/gateway-config.ts';
 import { startGateway, type Gateway } from '../fixtures/gateway.ts';
 import { picturesOf } from '../fixtures/openai-client.ts';
@@ -38,8 +40,8 @@ describe('the address of the public listener', () => {
 
   it('may become several, under traffic', async () => {
     const fake = await startVersionedFake();
-    const gateway = await startGateway({ config: versionedConfig(fake, 1) });
-    const { host } = new URL(gateway.url);
+    const host = `127.0.0.1:${String(await freePort())}`;
+    const gateway = await startGateway({ config: versionedConfig(fake, 1, { server: { listen: host } }) });
     const traffic = startTraffic(8, async () => void (await askVersion({ url: `http://${host}` })));
     await gateway.apply(versionedConfig(fake, 2, { server: { listen: [host, '127.0.0.2:0'] } }));
     await traffic.pass(50);
@@ -101,6 +103,15 @@ describe('the certificate', () => {
     expect((await handshake(gateway, first)).fingerprint).toBe(first.fingerprint256);
   });
 });
+
+/** A port that nobody listened on a moment ago. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = new URL(originOf(server));
+  server.close();
+  return Number(port);
+}
 
 async function handshake(gateway: Gateway, { cert }: Certificate) {
   const { hostname, port } = new URL(gateway.url);

@@ -1,5 +1,6 @@
 /** Trees and grass, as shapes against the light. */
-import { curve, fillDisc, fillOutline, strokeOutline } from './canvas.ts';
+import { fillDisc, fillOutline } from './canvas.ts';
+import { curve, strokeOutline } from './outline.ts';
 import { adjust, mix } from './colour.ts';
 import type { Colour } from './colour.ts';
 import type { Random } from './noise.ts';

@@ -1,5 +1,6 @@
 /** What is above the horizon: air, sun or moon, stars, clouds and birds. */
-import { addGlow, blend, curve, fillDisc, fillOutline, strokeOutline } from './canvas.ts';
+import { addGlow, blend, fillDisc, fillOutline } from './canvas.ts';
+import { curve, strokeOutline } from './outline.ts';
 import { mix, ramp, rampAt } from './colour.ts';
 import { createField, dither, smoothStep } from './studio.ts';
 import type { Studio } from './studio.ts';

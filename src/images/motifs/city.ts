@@ -1,5 +1,6 @@
 /** A skyline across the water. */
-import { fillOutline, strokeOutline } from '../art/canvas.ts';
+import { fillOutline } from '../art/canvas.ts';
+import { strokeOutline } from '../art/outline.ts';
 import { hex, mix } from '../art/colour.ts';
 import { paintBirds, paintSky } from '../art/sky.ts';
 import { hillLine, paintLand } from '../art/terrain.ts';

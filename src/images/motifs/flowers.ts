@@ -1,5 +1,6 @@
 /** A bunch of blossoms before a blurred garden. */
-import { addGlow, curve, fillDisc, fillOutline, strokeOutline } from '../art/canvas.ts';
+import { addGlow, fillDisc, fillOutline } from '../art/canvas.ts';
+import { curve, strokeOutline } from '../art/outline.ts';
 import { adjust, hex, mix, ramp, rampAt } from '../art/colour.ts';
 import { createField, dither } from '../art/studio.ts';
 import type { Shader } from '../art/canvas.ts';

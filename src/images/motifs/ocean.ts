@@ -1,5 +1,6 @@
 /** Open water with islands far off, a sail, and a beach to stand on. */
-import { curve, fillBelow, fillOutline, strokeOutline } from '../art/canvas.ts';
+import { fillBelow, fillOutline } from '../art/canvas.ts';
+import { curve, strokeOutline } from '../art/outline.ts';
 import { mix } from '../art/colour.ts';
 import { paintBirds, paintSky } from '../art/sky.ts';
 import { hillLine, paintLand } from '../art/terrain.ts';

@@ -32,10 +32,10 @@ export interface TestServer {
 
 /** Listens on a port of its own until the test is over. */
 export async function serve(
-  onRequest: (live: LiveConnection) => void,
+  onRequest: (live: LiveConnection) => unknown,
   settings: Partial<ListenerSettings> = {},
 ): Promise<TestServer> {
-  const listeners = createListeners({ onRequest, log: silent });
+  const listeners = createListeners({ onRequest: (live) => void onRequest(live), log: silent });
   onTestFinished(() => listeners.drain(0));
   const [bound] = await listeners.apply({ addresses: [plain()], timeouts, ...settings });
   if (bound === undefined) throw new Error('nothing is open');
@@ -113,7 +113,7 @@ export async function dial(port: number): Promise<RawClient> {
   socket.on('data', (chunk) => (received = Buffer.concat([received, chunk])));
   // A reset ends the connection as well; what came before it counts.
   socket.on('error', () => undefined);
-  const closed = once(socket, 'close');
+  const closed = new Promise((resolve) => socket.once('close', resolve));
   await once(socket, 'connect');
   const complete = (): Answer[] => {
     try {

@@ -1,15 +1,16 @@
 /** Upstreams of every kind for the tests of this folder. */
 import { once } from 'node:events';
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+
 import { createServer as createRawServer, type AddressInfo, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
 
 /** A well-behaved HTTP server, until the test is over. */
 export async function httpUpstream(
-  listener: RequestListener,
+  listener: (request: IncomingMessage, response: ServerResponse) => unknown,
 ): Promise<{ readonly origin: string; readonly server: Server }> {
-  const server = createServer(listener).listen(0, '127.0.0.1');
-  onTestFinished(() => void server.close().closeAllConnections());
+  const server = createServer((request, response) => void listener(request, response)).listen(0, '127.0.0.1');
+  onTestFinished(() => server.close().closeAllConnections());
   await once(server, 'listening');
   return { origin: originOf(server.address()), server };
 }

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createJsonObserver } from '../../../src/body/json-observer.ts';
 import { bytewise, cut, cuts } from './pieces.ts';

@@ -1,4 +1,5 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
+import type { ByteSource } from '../../../src/body/byte-source.ts';
 
 /** Where to cut bytes; for `cut`. */
 export const cuts: fc.Arbitrary<readonly number[]> = fc.array(fc.nat(), { maxLength: 12 });
@@ -17,6 +18,11 @@ export function bytewise(bytes: Uint8Array): readonly Uint8Array[] {
 
 export async function* stream(pieces: readonly Uint8Array[]): AsyncIterable<Uint8Array> {
   yield* pieces;
+}
+
+/** A body that comes in these pieces. */
+export function sourceOf(pieces: AsyncIterable<Uint8Array>): ByteSource {
+  return { length: undefined, cancel() {}, [Symbol.asyncIterator]: () => pieces[Symbol.asyncIterator]() };
 }
 
 export async function gather(pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<Buffer> {

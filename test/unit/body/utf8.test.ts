@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createUtf8Check } from '../../../src/body/utf8.ts';
 import { bytewise, cut, cuts } from './pieces.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { parseDocument } from '../../../src/config/document.ts';
 
 const messages = (text: string): string[] => parseDocument(text).problems.map(({ message }) => message);
@@ -116,7 +116,7 @@ describe('bombs', () => {
 
   it.each([
     ['brackets', '['.repeat(100_000)],
-    ['closed brackets', `${'['.repeat(100_000)}${']'.repeat(100_000)}`],
+    ['closed brackets', `${'['.repeat(20_000)}${']'.repeat(20_000)}`],
     ['braces', '{a: '.repeat(20_000)],
     ['dashes', `${'- '.repeat(20_000)}a`],
     ['levels', Array.from({ length: 100 }, (_, level) => `${' '.repeat(level)}a:`).join('\n')],

@@ -116,7 +116,7 @@ describe('a valid file', () => {
   it('places what is found out about it later', async () => {
     const loaded = accepted(await loadText(`version: 1\n${route}`));
     const [problem] = loaded.problemsFrom([{ pointer: '/routes/0/pipeline/0', message: 'stands too early' }]);
-    expect(problem).toMatchObject({ line: 3, column: 54, message: 'stands too early' });
+    expect(problem).toMatchObject({ line: 3, column: 48, message: 'stands too early' });
     expect(loaded.locate('/routes/0/path')).toEqual({ line: 3, column: 25 });
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expandReferences, parseTemplate } from '../../../src/config/references.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
@@ -31,7 +31,7 @@ describe('references to variables', () => {
 
   it('never change the shape of a document, and never reach a prototype', async () => {
     const { value } = await expand({ a: '${env:A}', b: '${env:toString}' }, { A: 'x\nb: {c: [1' });
-    expect(value).toEqual({ a: 'x\nb: {c: [1', b: expect.any(String) });
+    expect(value).toEqual({ a: 'x\nb: {c: [1', b: '' });
   });
 
   it('mark what they stand for as secret', async () => {
@@ -73,7 +73,14 @@ describe('templates', () => {
       fc.asyncProperty(fc.array(fc.constantFrom('$', '{', '}', '${', 'env:A', ':-', 'é', ' ')), async (pieces) => {
         // A dollar before `${` would otherwise become part of the escape.
         const text = pieces.join('').replaceAll(/\$+\{/g, '${');
-        expect((await expand(text.replaceAll('${', '$${'), { A: 'no' })).value).toBe(text);
+        expect(
+          (
+            await expand(
+              text.replaceAll('${', () => '$${'),
+              { A: 'no' },
+            )
+          ).value,
+        ).toBe(text);
       }),
     );
   });

@@ -1,0 +1,77 @@
+import { describe, expect, it } from 'vitest';
+import { formats, isLoopback, parseListenAddress } from '../../src/formats.ts';
+
+const accepts = (format: string, text: string): boolean => formats[format]?.(text) === undefined;
+
+describe('formats', () => {
+  it.each([
+    ['re2', ['.*', 'gpt-[a-z]+', '(a+)+$', '(a|a)*b'], ['(', '[', '(?=a)', '(a)\\1', 'a{2000}', '*']],
+    ['time-zone', ['UTC', 'Europe/Berlin', 'America/New_York'], ['', 'Berlin', 'Europe/Berln', 'local']],
+    [
+      'listen-address',
+      [':0', ':8080', '127.0.0.1:1', '[::1]:65535', 'my-host:80'],
+      ['', '80', 'a', '1.2.3:80', ':65536', '::1:80', '[1.2.3.4]:80', 'a b:1'],
+    ],
+    [
+      'cidr',
+      ['10.0.0.0/8', '192.0.2.7', '::1', 'fd00::/8', '0.0.0.0/0'],
+      ['', 'x', '10.0.0.0/33', 'fd00::/129', '10.0.0.0/', '10.0.0.0/8/8', '10.0.0/8', '1.2.3.4/-1'],
+    ],
+    [
+      'http-url',
+      ['http://a', 'https://a.b:1/c', 'http://[::1]:80'],
+      ['', 'a', '/a', 'ftp://a', 'http:a', 'http://', 'http://a?b', 'http://a#b'],
+    ],
+    [
+      'origin',
+      ['*', 'https://a.example', 'http://localhost:3000'],
+      ['', 'a', 'https://a/', 'https://a/b', 'https://A', '**'],
+    ],
+    [
+      'route-path',
+      ['/', '/a', '/a/', '/:a/b/:c', '/*', '/a/*', '/a*', '/a.b/%2F'],
+      [
+        '',
+        'a',
+        '//',
+        '/a//b',
+        '/../a',
+        '/a/%2e%2E',
+        '/*/a',
+        '/a**',
+        '/a b',
+        '/a?b',
+        '/a#b',
+        '/a\\b',
+        '/:',
+        '/:1',
+        '/:a/:a',
+        '/:a*',
+      ],
+    ],
+  ])('%s', (format, good, bad) => {
+    expect(good.filter((text) => !accepts(format, text))).toEqual([]);
+    expect(bad.filter((text) => accepts(format, text))).toEqual([]);
+  });
+});
+
+describe('addresses to listen on', () => {
+  it('have a host and a port', () => {
+    expect(parseListenAddress('[::1]:8080')).toEqual({ host: '::1', port: 8080 });
+    expect(parseListenAddress(':0')).toEqual({ host: '', port: 0 });
+  });
+
+  it.each([
+    ['127.0.0.1:1', true],
+    ['127.9.9.9:1', true],
+    ['localhost:1', true],
+    ['[::1]:1', true],
+    [':1', false],
+    ['0.0.0.0:1', false],
+    ['127.example.com:1', false],
+    ['10.0.0.1:1', false],
+  ])('%s is for this machine only: %s', (text, expected) => {
+    const address = parseListenAddress(text);
+    expect(address && isLoopback(address)).toBe(expected);
+  });
+});

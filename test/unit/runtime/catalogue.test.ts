@@ -1,0 +1,295 @@
+import { hash } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { builtIn } from '../../../src/gateway.ts';
+import { everyModel, filterAllows } from '../../../src/model-filter.ts';
+import { extendRegistry, type Registry } from '../../../src/pipeline/registry.ts';
+import type { Catalogue } from '../../../src/pipeline/settings.ts';
+import { ConfigError } from '../../../src/pipeline/stage.ts';
+import { defineProvider, type ProviderDefinition } from '../../../src/providers/provider.ts';
+import { compileCatalogue } from '../../../src/runtime/catalogue.ts';
+import { createResources, type ResourceLease } from '../../../src/runtime/resources.ts';
+import { makeEntity, silentLog } from '../../fixtures/exchange.ts';
+import { openAiRoutes, sandboxEntity } from '../../fixtures/gateway-config.ts';
+import { loadFile } from './config-file.ts';
+
+describe('entities', () => {
+  it('are there by id, in the order of the file, each with its names, options and defaults', async () => {
+    const { catalogue } = await compiled({
+      image_models: [openAi('openai-main', { name: 'OpenAI Provider', models: { exclude: ['dall-e-.*'] } }), sandbox],
+    });
+    expect([...catalogue.entities.keys()]).toEqual(['openai-main', 'sandbox']);
+    expect(catalogue.entities.get('openai-main')).toMatchObject({
+      name: 'OpenAI Provider',
+      slugs: ['openai-provider', 'openai_provider'],
+      providerNames: ['openai'],
+      timeoutMs: 180_000,
+      operations: {
+        generation: { enabled: true, model: 'gpt-image-2', parameters: { n: 2, quality: 'low', outputFormat: 'webp' } },
+        edition: { enabled: false },
+      },
+    });
+    expect(catalogue.entities.get('sandbox')).toMatchObject({ name: 'sandbox', slugs: ['sandbox'], models: everyModel });
+  });
+
+  it('allow the models that their own rules allow', async () => {
+    const { catalogue } = await compiled({ image_models: [openAi('main', { models: { exclude: ['dall-e-.*'] } })] });
+    const models = catalogue.entities.get('main')?.models ?? everyModel;
+    expect([filterAllows(models, ['gpt-image-2']), filterAllows(models, ['dall-e-3'])]).toEqual([true, false]);
+  });
+
+  it('take their tokens in turn, and hide them', async () => {
+    const { catalogue } = await compiled({ image_models: [openAi('main', {}, 'sk-a,sk-b')] });
+    const tokens = catalogue.entities.get('main')?.tokens;
+    expect([tokens?.next()?.reveal(), tokens?.next()?.reveal(), tokens?.next()?.reveal()]).toEqual([
+      'sk-a',
+      'sk-b',
+      'sk-a',
+    ]);
+    expect(JSON.stringify(catalogue.entities.get('main'))).not.toContain('sk-');
+  });
+
+  it('never show a token to the provider', async () => {
+    const seen: unknown[] = [];
+    const nosy = provider('nosy', (settings) => {
+      seen.push(settings);
+      return makeEntity().provider;
+    });
+    const config = { connection: { token: 'sk-a', timeout: 5, base_url: 'https://nosy.example' }, options: {} };
+    await compiled({ image_models: [{ id: 'nosy', provider: 'nosy', config }] }, extendRegistry(builtIn, { providers: [nosy] }));
+    expect(seen).toEqual([{ connection: { base_url: 'https://nosy.example', timeout: 5, token: '' }, options: {} }]);
+  });
+
+  it('without a token are left out, and their names remembered', async () => {
+    const { catalogue, problems } = await compiled({
+      image_models: [openAi('openai-main', { name: 'OpenAI Provider' }, ' , '), openAi('other', {}, ''), sandbox],
+    });
+    expect([...catalogue.entities.keys()]).toEqual(['sandbox']);
+    expect([...catalogue.inactiveNames].toSorted()).toEqual([
+      'openai-main',
+      'openai-provider',
+      'openai_provider',
+      'other',
+    ]);
+    expect(problems).toEqual([]);
+  });
+
+  it('that are active keep a name that an inactive one has as well', async () => {
+    const { catalogue } = await compiled({
+      image_models: [openAi('a', { name: 'Painter' }, ''), openAi('b', { name: 'painter' })],
+    });
+    expect([...catalogue.inactiveNames]).toEqual(['a']);
+  });
+
+  it('keep their place in the ring and their connections over a reload, unless the token or the origin changes', async () => {
+    const resources = createResources(silentLog);
+    const main = (token: string, baseUrl: string) => ({
+      image_models: [openAi('main', {}, token, baseUrl)],
+    });
+    const after = async (token: string, baseUrl: string) => {
+      const { catalogue, opened } = await compiled(main(token, baseUrl), builtIn, resources.lease());
+      return [catalogue.entities.get('main')?.tokens.next()?.reveal(), opened.length];
+    };
+    expect(await after('sk-a,sk-b', 'https://one.example/v1')).toEqual(['sk-a', 1]);
+    expect(await after('sk-a,sk-b', 'https://one.example/v2')).toEqual(['sk-b', 0]);
+    expect(await after('sk-a,sk-b', 'https://two.example/v1')).toEqual(['sk-a', 1]);
+    expect(await after('sk-c,sk-b', 'https://two.example/v1')).toEqual(['sk-c', 0]);
+  });
+
+  it('do not share connections with another entity of the same origin', async () => {
+    const { opened } = await compiled({ image_models: [openAi('one'), openAi('two')] });
+    expect(opened).toEqual(['https://api.openai.com', 'https://api.openai.com']);
+  });
+
+  it.each([
+    ['a part of its config', new ConfigError('/connection/base_url', 'no such region'), '/connection/base_url'],
+    ['its config as a whole', new Error('no such region'), ''],
+  ])('whose provider refuses %s are reported there', async (_, error, below) => {
+    const picky = provider('picky', () => {
+      throw error;
+    });
+    const { catalogue, problems } = await compiled(
+      { image_models: [sandbox, { id: 'p', provider: 'picky', config: {} }] },
+      extendRegistry(builtIn, { providers: [picky] }),
+    );
+    expect(problems).toEqual([[`/image_models/1/config${below}`, 'no such region']]);
+    expect([...catalogue.entities.keys()]).toEqual(['sandbox']);
+  });
+
+  it('that need no network have nothing to send with', async () => {
+    const { catalogue, opened } = await compiled({ image_models: [sandbox] });
+    expect(opened).toEqual([]);
+    const signal = new AbortController().signal;
+    const request = { method: 'GET', url: 'http://127.0.0.1/', headers: {}, body: { kind: 'none' } } as const;
+    const sent = catalogue.entities.get('sandbox')?.client.send(request, { signal, maxReplyBytes: 1, onSent() {} });
+    await expect(sent).rejects.toThrow('this provider has no network');
+  });
+});
+
+describe('aliases', () => {
+  it('name targets by entity and model, whose own slashes stay', async () => {
+    const { catalogue } = await compiled({
+      aliases: {
+        'test/test': { targets: ['sandbox/sandbox-1'] },
+        mixed: { strategy: 'weighted', targets: [{ target: 'sandbox/black-forest-labs/flux', weight: 3 }, 'sandbox/b'] },
+      },
+    });
+    expect([...catalogue.aliases.values()]).toEqual([
+      { name: 'test/test', strategy: 'failover', targets: [{ entityId: 'sandbox', model: 'sandbox-1', weight: 1 }] },
+      {
+        name: 'mixed',
+        strategy: 'weighted',
+        targets: [
+          { entityId: 'sandbox', model: 'black-forest-labs/flux', weight: 3 },
+          { entityId: 'sandbox', model: 'b', weight: 1 },
+        ],
+      },
+    ]);
+  });
+});
+
+describe('consumers', () => {
+  it('are found by the hash of their key, whether the file has the key or the hash', async () => {
+    const { catalogue } = await compiled({
+      consumers: [
+        { id: 'by-key', key: 'ph-one', team: 'growth' },
+        { id: 'by-hash', key_sha256: hash('sha256', 'ph-two').toUpperCase() },
+      ],
+    });
+    const found = (key: string) => catalogue.consumersByKeyHash.get(hash('sha256', key));
+    expect(found('ph-one')).toEqual({ id: 'by-key', user: undefined, team: 'growth', models: [], budgets: [] });
+    expect(found('ph-two')).toMatchObject({ id: 'by-hash' });
+    expect(found('ph-three')).toBeUndefined();
+    expect(JSON.stringify([...catalogue.consumersByKeyHash])).not.toContain('ph-');
+  });
+
+  it('have their own rules and those of their user, each by itself', async () => {
+    const { catalogue } = await compiled({
+      consumers: [
+        { id: 'app', key: 'ph-one', user: 'alice', models: { include: ['sandbox/.*'] } },
+        { id: 'job', key: 'ph-two', user: 'alice' },
+        { id: 'cron', key: 'ph-three', user: 'bob' },
+      ],
+      users: [{ id: 'alice', models: { exclude: ['.*-hd'] } }, { id: 'bob' }],
+    });
+    const rules = (id: string) => [...catalogue.consumersByKeyHash.values()].find((one) => one.id === id)?.models ?? [];
+    const allows = (id: string, model: string): boolean => rules(id).every((filter) => filterAllows(filter, [model]));
+    expect([rules('app').length, rules('job').length, rules('cron').length]).toEqual([2, 1, 0]);
+    expect(['sandbox/a', 'sandbox/a-hd', 'other/a'].map((model) => allows('app', model))).toEqual([true, false, false]);
+    expect(['other/a', 'other/a-hd'].map((model) => allows('job', model))).toEqual([true, false]);
+  });
+
+  it('are none in an open gateway', async () => {
+    const { catalogue } = await compiled({});
+    expect(catalogue.consumersByKeyHash.size).toBe(0);
+  });
+});
+
+describe('budgets', () => {
+  it('have their scope as sets and patterns, and none for what the file leaves out', async () => {
+    const { catalogue } = await compiled({
+      consumers: ['growth', 'growth-eu'].map((team) => ({ id: team, key: `key of ${team}`, team })),
+      budgets: [
+        {
+          id: 'growth',
+          limit: { images: 5 },
+          window: 'month',
+          time_zone: 'Europe/Berlin',
+          scope: { teams: ['growth', 'growth-eu'], models: ['sandbox/.*'] },
+          per: 'team',
+          on_exceed: 'warn',
+          abandoned: 'release',
+        },
+      ],
+    });
+    const [budget] = catalogue.budgets;
+    expect(budget).toMatchObject({
+      id: 'growth',
+      limitImages: 5,
+      window: 'month',
+      timeZone: 'Europe/Berlin',
+      per: 'team',
+      onExceed: 'warn',
+      abandoned: 'release',
+    });
+    const { models, ...sets } = budget?.scope ?? { models: undefined };
+    expect(sets).toEqual({
+      consumers: undefined,
+      users: undefined,
+      teams: new Set(['growth', 'growth-eu']),
+      providers: undefined,
+      routes: undefined,
+    });
+    expect(models && [filterAllows(models, ['sandbox/a']), filterAllows(models, ['a'])]).toEqual([true, false]);
+  });
+});
+
+describe('hosting', () => {
+  const files = { id: 'files', path: '/files/:name', methods: ['GET'], pipeline: ['serve-image'] };
+  const routes = openAiRoutes(['sandbox']);
+
+  it('gives links the path of the first route that serves pictures', async () => {
+    const asleep = { ...files, id: 'asleep', path: '/old/:name', pipeline: [{ plugin: 'serve-image', enabled: false }, 'forward'] };
+    const second = { ...files, id: 'second', path: '/second/:name' };
+    const upstream = { url: 'https://upstream.example' };
+    const { catalogue } = await compiled({
+      server: { listen: '127.0.0.1:0', public_url: 'https://pictures.example/base//' },
+      routes: [...routes, { ...asleep, upstream }, files, second],
+    });
+    expect(catalogue.hosting).toEqual({ publicUrl: 'https://pictures.example/base', path: '/files/:name' });
+  });
+
+  it('knows pipelines by name', async () => {
+    const { catalogue } = await compiled({
+      pipelines: { images: ['parse', 'route-resolve', 'provider-transform', 'dispatch', 'response-normalise'], files: ['serve-image'] },
+      routes: [...routes, { ...files, pipeline: 'files' }],
+    });
+    expect(catalogue.hosting).toEqual({ publicUrl: undefined, path: '/files/:name' });
+  });
+
+  it('is impossible without such a route', async () => {
+    const { catalogue } = await compiled({});
+    expect(catalogue.hosting).toEqual({ publicUrl: undefined, path: undefined });
+  });
+});
+
+const sandbox = sandboxEntity();
+
+function openAi(id: string, more: object = {}, token = 'sk-test', baseUrl = 'https://api.openai.com/v1') {
+  const generation = { model: 'gpt-image-2', n: 2, quality: 'low', output_format: 'webp' };
+  return { id, provider: 'openai', config: { connection: { base_url: baseUrl, token }, options: { generation } }, ...more };
+}
+
+function provider(name: string, create: ProviderDefinition['create']): ProviderDefinition {
+  return defineProvider({ name, aliases: [], schema: { type: 'object' }, tokenOptional: true, create });
+}
+
+interface Compiled {
+  readonly catalogue: Catalogue;
+  /** Pointer and message of each. */
+  readonly problems: readonly (readonly [string, string])[];
+  /** Origins to which a pool was opened. */
+  readonly opened: readonly string[];
+}
+
+async function compiled(
+  given: Readonly<Record<string, unknown>>,
+  registry: Registry = builtIn,
+  lease: ResourceLease = createResources(silentLog).lease(),
+): Promise<Compiled> {
+  const entities = given['image_models'] ?? [sandbox];
+  const ids = Array.isArray(entities) ? entities.map(({ id }: { readonly id: string }) => id) : [];
+  const config = await loadFile({ image_models: entities, routes: openAiRoutes(ids), ...given }, registry);
+  const problems: [string, string][] = [];
+  const opened: string[] = [];
+  const catalogue = compileCatalogue({
+    config,
+    registry,
+    share: lease.use,
+    createClient(origin) {
+      opened.push(origin);
+      return { send: () => Promise.reject(new Error('nothing is sent here')), close: () => Promise.resolve() };
+    },
+    report: (pointer, message) => void problems.push([pointer, message]),
+  });
+  return { catalogue, problems, opened };
+}
