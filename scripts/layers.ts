@@ -24,7 +24,6 @@ const levels: readonly (readonly [RegExp, number])[] = [
 /** Where each dependency may be imported; everywhere else its home is asked. */
 const homes: Readonly<Record<string, RegExp>> = {
   ajv: /^validation/,
-  'ajv-formats': /^validation/,
   chokidar: /^config\/watch/,
   yaml: /^config\//,
   undici: /^http\//,

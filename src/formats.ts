@@ -1,5 +1,6 @@
 /** The `format`s that schemas may use for text. Each function says what is wrong with a text, or nothing. */
 import { isIP } from 'node:net';
+import { parseListenAddress } from './listen-address.ts';
 import { compilePattern } from './pattern.ts';
 
 export type FormatCheck = (text: string) => string | undefined;
@@ -7,39 +8,20 @@ export type FormatCheck = (text: string) => string | undefined;
 export const formats: Readonly<Record<string, FormatCheck>> = {
   re2: explainPattern,
   'time-zone': explainTimeZone,
-  'listen-address': (text) =>
-    parseListenAddress(text) === undefined
-      ? 'must be HOST:PORT, [IPV6]:PORT or :PORT, such as 127.0.0.1:8080'
-      : undefined,
+  'listen-address': explainListenAddress,
   cidr: explainNetwork,
   'http-url': explainHttpUrl,
   origin: explainOrigin,
   'route-path': explainRoutePath,
 };
 
-/** Where to listen. */
-export interface ListenAddress {
-  /** A name or an address, IPv6 without brackets; empty: all interfaces. */
-  readonly host: string;
-  /** 0: any free port. */
-  readonly port: number;
-}
-
-/** `HOST:PORT`, `[IPV6]:PORT` or `:PORT`; undefined if the text is none of these. */
-export function parseListenAddress(text: string): ListenAddress | undefined {
-  const parts = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]*)):([0-9]{1,5})$/.exec(text);
-  if (parts === null) return undefined;
-  const [, bracketed, plain, digits] = parts;
-  const port = Number(digits);
-  if (port > 65_535 || (bracketed !== undefined && isIP(bracketed) !== 6)) return undefined;
-  // Four numbers that are no address would be looked up as a name, and fail only when the listener is opened.
-  if (plain !== undefined && /^[0-9.]+$/.test(plain) && isIP(plain) !== 4) return undefined;
-  return { host: bracketed ?? plain ?? '', port };
-}
-
-/** Whether only this machine can reach a listener at the address. */
-export function isLoopback({ host }: ListenAddress): boolean {
-  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
+function explainListenAddress(text: string): string | undefined {
+  try {
+    parseListenAddress(text);
+    return undefined;
+  } catch {
+    return 'must be HOST:PORT, [IPV6]:PORT or :PORT, such as 127.0.0.1:8080';
+  }
 }
 
 function explainPattern(text: string): string | undefined {

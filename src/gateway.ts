@@ -13,7 +13,7 @@ import { addressRanges } from './http/addresses.ts';
 import { createHttpClient } from './http/client.ts';
 import { createForwarder } from './http/forward.ts';
 import { createHandler } from './http/handler.ts';
-import { parseListenAddress } from './http/listen-address.ts';
+import { parseListenAddress } from './listen-address.ts';
 import { createListeners, type BoundAddress, type Listeners, type ListenerSettings } from './http/listeners.ts';
 import { createPictureFetcher } from './http/picture-fetcher.ts';
 import { stopPainter } from './images/painter.ts';

@@ -1,7 +1,7 @@
 import { readConfig, validateConfig } from '../config/load.ts';
 import { builtIn } from '../gateway.ts';
 import { isJsonObject } from '../json.ts';
-import { parseListenAddress } from '../http/listen-address.ts';
+import { parseListenAddress } from '../listen-address.ts';
 import { importExtensions } from '../runtime/extensions.ts';
 import { printProblems } from './print-problems.ts';
 import type { Command, Terminal } from './terminal.ts';

@@ -1,6 +1,7 @@
 /** Checks what a schema cannot: that names are unique, and that what is referred to exists. */
 import { createHash } from 'node:crypto';
-import { isLoopback, parseListenAddress } from '../formats.ts';
+import { formats } from '../formats.ts';
+import { isLoopback, parseListenAddress } from '../listen-address.ts';
 import { pointerTo } from '../json-pointer.ts';
 import type { Registry } from '../pipeline/registry.ts';
 import { entriesAt, objectAt, textAt, textsAt, type Entry } from './entries.ts';
@@ -143,8 +144,9 @@ function checkBudgetScopes(
 function checkAdmin(root: Record<string, unknown>, report: Report): void {
   const admin = objectAt(root, 'admin');
   const listen = textAt(admin, 'listen') ?? '';
+  // The schema has said already what is wrong with an address that is none.
+  if (formats['listen-address']?.(listen) !== undefined) return;
   const address = parseListenAddress(listen);
-  if (address === undefined) return;
   if (admin['token'] === '' && !isLoopback(address)) {
     const message = '`token` must be set, since others than this machine can reach the admin listener';
     report({ pointer: '/admin/token', message });

@@ -75,7 +75,14 @@ function readOff(request: IncomingMessage): void {
     request.resume();
     return;
   }
-  const timer = setTimeout(() => request.socket.destroy(), patient.totalMs);
-  request.once('close', () => clearTimeout(timer));
+  const { socket } = request;
+  const timer = setTimeout(() => socket.destroy(), patient.totalMs);
+  const done = (): void => {
+    clearTimeout(timer);
+    socket.off('close', done);
+  };
+  // After its answer Node does not tell a request any more that its connection has ended.
+  socket.once('close', done);
+  request.once('end', done);
   request.resume();
 }

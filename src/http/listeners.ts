@@ -1,7 +1,7 @@
 /** The addresses on which the gateway listens, and how they follow the file. */
 import { createSecureContext } from 'node:tls';
 import type { Logger } from '../log.ts';
-import { formatListenAddress, type ListenAddress } from './listen-address.ts';
+import { formatListenAddress, type ListenAddress } from '../listen-address.ts';
 import {
   createGatewayServer,
   type GatewayServer,

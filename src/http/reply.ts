@@ -33,8 +33,8 @@ export function hasBegun({ answer }: LiveConnection): boolean {
 }
 
 /**
- * Sends an answer, and resolves when its last byte was handed to the system.
- * @throws the body's own error; the connection is then broken off, so that nobody takes a part for the whole
+ * Sends an answer, and resolves when its last byte was handed to the system, or the client is gone.
+ * @throws the body's own error, or an AbortError; the connection is then broken off, so that nobody takes a part for the whole
  */
 export async function sendResponse(
   live: LiveConnection,
@@ -50,17 +50,21 @@ export async function sendResponse(
   }
   const target = answer.response;
   prepareEarlyAnswer(live.request, target);
-  const { body } = response;
-  if (body instanceof Uint8Array) {
-    target.writeHead(response.status, bodiless(response.status) ? all : { 'content-length': body.byteLength, ...all });
-    target.end(body);
-    return;
-  }
-  const length = body.length === undefined ? {} : { 'content-length': body.length };
+  const { status, body } = response;
+  const bytes = body instanceof Uint8Array ? body.byteLength : body.length;
+  const length = bytes === undefined || bodiless(status) ? {} : { 'content-length': bytes };
+  const writeHead = (): void => void target.writeHead(status, { ...length, ...all });
   try {
-    await stream(target, body, () => target.writeHead(response.status, { ...length, ...all }), signal);
+    if (body instanceof Uint8Array) {
+      writeHead();
+      target.end(body);
+    } else {
+      await stream(target, body, writeHead, signal);
+    }
+    // It comes after the last byte, and as well when there is nobody left to take that.
+    if (!target.closed) await once(target, 'close', { signal });
   } catch (error) {
-    body.cancel();
+    if (!(body instanceof Uint8Array)) body.cancel();
     if (target.headersSent) target.destroy();
     throw error;
   }

@@ -96,7 +96,8 @@ function queueOf(request: IncomingMessage): ByteQueue {
   };
   const close = (): void => leave(undefined);
   const letGo = (): void => void request.off('data', take).off('end', end).off('close', close);
-  if (request.destroyed && !request.complete) {
+  // Nothing has been read yet, so whatever had come is gone with the connection.
+  if (request.destroyed) {
     leave(undefined);
     return queue;
   }

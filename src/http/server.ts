@@ -17,7 +17,7 @@ import {
 import { expectationFault, framingFault, parserFault } from './framing.ts';
 import { expectContinue, failBody, hasBody } from './inbound.ts';
 import { linger, lingerOnClose, prepareEarlyAnswer } from './lingering.ts';
-import type { ListenAddress } from './listen-address.ts';
+import type { ListenAddress } from '../listen-address.ts';
 import { rawAnswer } from './raw-answer.ts';
 import { errorResponse } from './reply.ts';
 
@@ -206,9 +206,11 @@ function refuse(connection: Connection, incoming: Incoming, fault: GatewayError)
 /** Answers what never became a request, after everything that came before it has its answer. */
 function refuseRaw(connection: Connection, fault: GatewayError): void {
   connection.closing = true;
+  const { socket } = connection;
   whenAnswered(connection, () => {
-    connection.socket.write(rawAnswer(errorResponse(fault), { 'x-request-id': newRequestId() }));
-    linger(connection.socket, fault.code === 'request_timeout' ? 'brief' : 'patient');
+    if (!socket.writable) return;
+    socket.write(rawAnswer(errorResponse(fault), { 'x-request-id': newRequestId() }));
+    linger(socket, fault.code === 'request_timeout' ? 'brief' : 'patient');
   });
 }
 

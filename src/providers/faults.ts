@@ -70,13 +70,14 @@ export function retryDelayMs(
   headers: Readonly<Record<string, string>>,
   message: string | undefined,
 ): number | undefined {
-  return (
+  const delayMs =
     number(headers['retry-after-ms']) ??
     seconds(headers['retry-after']) ??
     untilDate(headers['retry-after'], headers['date']) ??
     duration(headers['x-ratelimit-reset-requests']) ??
-    worded(message)
-  );
+    worded(message);
+  // Digits without end come to Infinity, which is no time that anybody could be told.
+  return Number.isSafeInteger(delayMs) ? delayMs : undefined;
 }
 
 function number(text: string | undefined): number | undefined {

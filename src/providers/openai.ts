@@ -63,6 +63,8 @@ function fit(parameters: DialectParameters, model: string): { fitted: DialectPar
   keepIf('moderation', common.moderation, false);
   keepIf('output_format', common.outputFormat, false);
   keepIf('output_compression', common.outputCompression, false);
+  // The only quality of DALL·E 2 is the standard one.
+  keepIf('quality', dallEQuality(quality) === 'hd' ? quality : undefined, model.startsWith('dall-e-3'));
   return {
     fitted: {
       n,

@@ -47,11 +47,7 @@ export async function holdBack(reply: UpstreamReply, attempt: Attempt | undefine
       length: reply.body.length,
       cancel: body.cancel,
       async *[Symbol.asyncIterator]() {
-        yield* chunks;
-        for (let next = await rest.next(); next.done !== true; next = await rest.next()) {
-          watch.observer.feed(next.value);
-          yield next.value;
-        }
+        yield* joined(chunks, rest, reply.body, (chunk) => watch.observer.feed(chunk));
         if (!watch.observer.end().complete) {
           throw new GatewayError('upstream_invalid_response', 'The provider’s answer broke off.');
         }
@@ -61,13 +57,27 @@ export async function holdBack(reply: UpstreamReply, attempt: Attempt | undefine
   };
 }
 
-function joined(chunks: readonly Uint8Array[], rest: AsyncIterator<Uint8Array>, body: ByteSource): ByteSource {
+/** What was held back, and the rest, of which each chunk is shown before it goes on. */
+function joined(
+  chunks: readonly Uint8Array[],
+  rest: AsyncIterator<Uint8Array>,
+  body: ByteSource,
+  show: (chunk: Uint8Array) => void = () => {},
+): ByteSource {
   return {
     length: body.length,
     cancel: () => body.cancel(),
     async *[Symbol.asyncIterator]() {
-      yield* chunks;
-      for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value;
+      try {
+        yield* chunks;
+        for (let next = await rest.next(); next.done !== true; next = await rest.next()) {
+          show(next.value);
+          yield next.value;
+        }
+      } finally {
+        // Whoever leaves early lets go of the connection.
+        body.cancel();
+      }
     },
   };
 }

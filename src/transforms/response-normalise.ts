@@ -1,6 +1,7 @@
 import schema from '../../schemas/stages/response-normalise.schema.json' with { type: 'json' };
 import { GatewayError } from '../errors.ts';
 import type { ResponseNormaliseConfig } from '../generated/stages/response-normalise.ts';
+import { payloadByteLength } from '../images/convert-payload.ts';
 import type { TargetCall } from '../pipeline/call.ts';
 import type { Attempt, ExchangeView } from '../pipeline/exchange.ts';
 import type { ImagesResponse } from '../pipeline/response.ts';
@@ -72,8 +73,18 @@ async function resultOfOne(
   const read = once(async () =>
     inForm(await decoded(held.reply, call, exchange.target, attempt), call, exchange, pictures),
   );
-  if (held.passThrough === undefined) await read();
-  return { read, passThrough: held.passThrough };
+  let { passThrough } = held;
+  if (passThrough === undefined) await read();
+  return {
+    read() {
+      // What was read cannot pass any more.
+      passThrough = undefined;
+      return read();
+    },
+    get passThrough() {
+      return passThrough;
+    },
+  };
 }
 
 function once<Value>(make: () => Promise<Value>): () => Promise<Value> {
@@ -90,6 +101,7 @@ async function decoded(
 ): Promise<ImageAnswer> {
   try {
     const answer = await entity.provider.decode(reply, call);
+    checkBase64(answer);
     if (attempt !== undefined) Object.assign(attempt, { images: answer.images.length, usage: answer.usage });
     return answer;
   } catch (error) {
@@ -99,6 +111,13 @@ async function decoded(
     if (attempt !== undefined && answeredInVain) attempt.images = 0;
     throw error;
   }
+}
+
+/** Here another candidate can still be tried, and nothing has been sent. @throws GatewayError upstream_invalid_response */
+function checkBase64({ images }: ImageAnswer): void {
+  const isValid = images.every(({ payload }) => payload.kind === 'link' || payloadByteLength(payload) !== undefined);
+  if (!isValid)
+    throw new GatewayError('upstream_invalid_response', 'A picture in the provider’s answer is not base64.');
 }
 
 function merge(answers: readonly ImageAnswer[]): ImageAnswer {

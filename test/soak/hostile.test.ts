@@ -40,16 +40,16 @@ describe('R9: a graceful stop loses nothing', () => {
     const stopping = await start();
     const { gateway, fake } = stopping;
     fake.always({ delayMs: 20 });
-    let refused = 0;
-    const broken: string[] = [];
+    let served = 0;
+    let turnedAway = 0;
     const traffic = startTraffic(32, async () => {
       try {
         await call(stopping);
-      } catch (error) {
-        // What was never accepted is not lost: the client knows that nothing was done.
-        if (error instanceof Error && /ECONNREFUSED|status 503/.test(`${error.message} ${String(error.cause)}`))
-          refused += 1;
-        else broken.push(`${String(error)} ${error instanceof Error ? String(error.cause) : ''}`);
+        served += 1;
+      } catch {
+        // A new connection is refused, an idle one may be closed just as the next request is written to it: what was
+        // not taken is not lost, for nothing was paid for it. What was paid for is counted below.
+        turnedAway += 1;
         await pause(5);
       }
     });
@@ -58,23 +58,18 @@ describe('R9: a graceful stop loses nothing', () => {
     gateway.signal('SIGTERM');
     const code = await gateway.output.exit(15_000);
     const elapsedMs = Math.round(performance.now() - startedAtMs);
-    const { answered } = await traffic.stop();
-    report('R9', 'a graceful stop', {
-      code,
-      'after ms': elapsedMs,
-      answered,
-      broken: broken.length,
-      billed: fake.billed,
-    });
+    await traffic.stop();
+    const { billed } = fake;
+    report('R9', 'a graceful stop', { code, 'after ms': elapsedMs, billed, served, 'turned away': turnedAway });
     await stopping.stop();
     expect(code).toBe(0);
     expect(elapsedMs).toBeLessThanOrEqual(10_000);
-    expect(broken).toEqual([]);
-    expect(refused).toBeGreaterThan(0);
+    expect(served).toBe(billed);
+    expect(turnedAway).toBeGreaterThan(0);
   });
 });
 
-/** Sends bytes as they are and reads until the end, or until nothing more comes. */
+/** Sends bytes as they are, and reads until the gateway closes the connection, or for as long as patience lasts. */
 async function exchange(bytes: Buffer | string, patienceMs = 3000): Promise<string> {
   const { hostname, port } = new URL(setting.gateway.url);
   const socket = connect(Number(port), hostname);
@@ -83,10 +78,10 @@ async function exchange(bytes: Buffer | string, patienceMs = 3000): Promise<stri
     text += chunk.toString('latin1');
   });
   socket.on('error', () => socket.destroy());
-  const ended = once(socket, 'close');
-  socket.end(bytes);
-  await Promise.race([ended, pause(patienceMs)]);
-  socket.destroy();
+  const patience = setTimeout(() => socket.destroy(), patienceMs);
+  socket.write(bytes);
+  await once(socket, 'close');
+  clearTimeout(patience);
   return text;
 }
 
@@ -105,6 +100,9 @@ describe('R15: no client request breaks the gateway', () => {
     ['multipart', goodRequest(goodForm, 'multipart/form-data; boundary=x')],
   ];
 
+  /** Longer than the gateway waits for a head, and for a body. */
+  const patienceMs = 60_000;
+
   it.each(tools)('300 %s requests with bytes changed, cut or doubled', async (kind, good) => {
     const answers = new Map<number, number>();
     const strange: string[] = [];
@@ -115,7 +113,12 @@ describe('R15: no client request breaks the gateway', () => {
       length: fc.nat(40),
       how: fc.constantFrom('replace', 'remove', 'double', 'cut'),
     });
-    for (const { at, byte, length, how } of fc.sample(mutation, { numRuns: 300, seed: 7 })) {
+    const spoil = async ({
+      at,
+      byte,
+      length,
+      how,
+    }: typeof mutation extends fc.Arbitrary<infer Value> ? Value : never) => {
       const [head, middle, tail] = [
         original.subarray(0, at),
         original.subarray(at, at + length),
@@ -127,14 +130,18 @@ describe('R15: no client request breaks the gateway', () => {
         double: Buffer.concat([head, middle, middle, tail]),
         cut: head,
       }[how];
-      const text = await exchange(changed, 12_000);
-      for (const status of statuses(text)) {
+      const text = await exchange(changed, patienceMs);
+      const seen = statuses(text);
+      // Nothing at all was sent by a cut after no bytes; everything else must be answered, if only with a 408.
+      if (seen.length === 0 && changed.byteLength > 0) strange.push(`no answer: ${changed.toString('latin1')}`);
+      for (const status of seen) {
         answers.set(status, (answers.get(status) ?? 0) + 1);
-        // A provider's own 502 cannot come from a fake that is well; a 5xx would be ours.
-        if (status >= 500) strange.push(`${String(status)}: ${changed.toString('latin1').slice(0, 400)}`);
-        if (status >= 400 && !/"error":\{"message":/.test(text)) strange.push(`no error object: ${text.slice(0, 400)}`);
+        // The fake is well, so a 5xx would be the gateway's own.
+        if (status >= 500) strange.push(`${String(status)}: ${changed.toString('latin1')}`);
+        if (status >= 400 && !text.includes('{"error":{"message":')) strange.push(`no error object: ${text}`);
       }
-    }
+    };
+    await Promise.all(fc.sample(mutation, { numRuns: 300, seed: 7 }).map(spoil));
     report('R15', `300 spoilt ${kind} requests`, { answers: JSON.stringify([...answers]), strange: strange.length });
     expect(strange).toEqual([]);
     await call(setting);

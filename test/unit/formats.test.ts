@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formats, isLoopback, parseListenAddress } from '../../src/formats.ts';
+import { formats } from '../../src/formats.ts';
 
 const accepts = (format: string, text: string): boolean => formats[format]?.(text) === undefined;
 
@@ -52,26 +52,5 @@ describe('formats', () => {
   ])('%s', (format, good, bad) => {
     expect(good.filter((text) => !accepts(format, text))).toEqual([]);
     expect(bad.filter((text) => accepts(format, text))).toEqual([]);
-  });
-});
-
-describe('addresses to listen on', () => {
-  it('have a host and a port', () => {
-    expect(parseListenAddress('[::1]:8080')).toEqual({ host: '::1', port: 8080 });
-    expect(parseListenAddress(':0')).toEqual({ host: '', port: 0 });
-  });
-
-  it.each([
-    ['127.0.0.1:1', true],
-    ['127.9.9.9:1', true],
-    ['localhost:1', true],
-    ['[::1]:1', true],
-    [':1', false],
-    ['0.0.0.0:1', false],
-    ['127.example.com:1', false],
-    ['10.0.0.1:1', false],
-  ])('%s is for this machine only: %s', (text, expected) => {
-    const address = parseListenAddress(text);
-    expect(address && isLoopback(address)).toBe(expected);
   });
 });

@@ -56,7 +56,12 @@ export async function forwardTo(options: ForwarderOptions): Promise<TestForwarde
     } catch (thrown) {
       outcome = thrown;
       if (!hasBegun(live) && !connection.destroyed) {
-        await sendResponse(live, errorResponse(toGatewayError(thrown)), exchange.responseHeaders, exchange.signal);
+        await sendResponse(
+          live,
+          errorResponse(toGatewayError(thrown)),
+          exchange.responseHeaders,
+          AbortSignal.timeout(10_000),
+        );
       }
     }
     outcomes.push(outcome);

@@ -208,6 +208,17 @@ describe('scanJson', () => {
     expect(await scanJson(stream([Buffer.from(text)]), roomy)).toEqual(expected);
   });
 
+  it('finds the end of a string after any run of backslashes, near and far', () => {
+    const bits = fc.array(fc.constantFrom('\\\\', '\\"', 'x'.repeat(40), 'y'), { maxLength: 12 });
+    fc.assert(
+      fc.property(bits, cuts, longTexts, (inside, positions, longTextBytes) => {
+        const bytes = Buffer.from(`["${inside.join('')}","z"]`);
+        expect(scanned(cut(bytes, positions), { ...roomy, longTextBytes })).toEqual(parsed(bytes));
+        expect(scanned([bytes], roomy)).toEqual(parsed(bytes));
+      }),
+    );
+  });
+
   it('tolerates a byte order mark, also in pieces', async () => {
     const bytes = Buffer.from('\u{feff}{"a":1}');
     expect(await scanJson(stream(bytewise(bytes)), roomy)).toEqual({ a: 1 });

@@ -150,6 +150,8 @@ describe('createSpool', () => {
     for (let round = 0; round < 20; round += 1) {
       const { file } = await spooledFile(million.subarray(0, 5000));
       await file.close();
+      const interrupted = createSpool(options());
+      await Promise.all([interrupted.write(million), interrupted.discard()]);
     }
     expect(await count()).toBeLessThanOrEqual(before + 1);
   });

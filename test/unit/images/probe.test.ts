@@ -40,6 +40,14 @@ describe('sniffMediaType and probeDimensions', () => {
     expect(probeDimensions(bytes)).toBeUndefined();
   });
 
+  it('find the frame of a JPEG behind tables and fill bytes', () => {
+    const tables = 'ffc40004aaaaffcc0004bbbbffffffdb0004ccccffd0';
+    const bytes = Buffer.from(`ffd8${tables}ffc20011080015002503`, 'hex');
+    expect(probeDimensions(bytes)).toEqual(size);
+    expect(probeDimensions(Buffer.from('ffd8ff00ffff', 'hex'))).toBeUndefined();
+    expect(probeDimensions(Buffer.from('ffd8ffe0000200c20011080015002503', 'hex'))).toBeUndefined();
+  });
+
   it('do not fail on a head that is cut anywhere', async () => {
     const makers = [
       picture().png(),

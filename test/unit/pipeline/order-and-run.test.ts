@@ -85,7 +85,10 @@ function toFile(sketch: SketchedStage, stages: Map<string, AnyStage>, failsFirst
  * vain if it can.
  * @param failsFirst at its first call it fails whatever it finds
  */
-function strictStage({ name, reads = [], writes = [], before = [], nested }: SketchedStage, failsFirst: boolean): AnyStage {
+function strictStage(
+  { name, reads = [], writes = [], before = [], nested }: SketchedStage,
+  failsFirst: boolean,
+): AnyStage {
   let calls = 0;
   const empty = new Set([...before, ...writes].filter((slot) => !reads.includes(slot) && slot !== 'caller'));
   return {

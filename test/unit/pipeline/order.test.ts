@@ -231,12 +231,10 @@ describe('of the stages for pictures in any order', () => {
   });
 
   /** The canonical order after a few exchanges of neighbours: about half of these are right. */
-  const nearlyCanonical = fc
-    .array(fc.nat({ max: canonicalNames.length - 2 }), { maxLength: 6 })
-    .map((swaps) =>
-      swaps.reduce<readonly string[]>((names, at) => {
-        const [left = '', right = ''] = names.slice(at, at + 2);
-        return names.toSpliced(at, 2, right, left);
-      }, canonicalNames),
-    );
+  const nearlyCanonical = fc.array(fc.nat({ max: canonicalNames.length - 2 }), { maxLength: 6 }).map((swaps) =>
+    swaps.reduce<readonly string[]>((names, at) => {
+      const [left = '', right = ''] = names.slice(at, at + 2);
+      return names.toSpliced(at, 2, right, left);
+    }, canonicalNames),
+  );
 });

@@ -17,7 +17,9 @@ describe('a pipeline', () => {
       [
         stage('parse', { fills: ['call'] }, () => ({ call: makeCall({ prompt: 'a fox' }) })),
         stage('look', {}, ({ call }) => void seen.push(call.prompt)),
-        stage('reword', { changes: ['call'] }, ({ call }) => ({ call: { ...call, prompt: `${call.prompt}, at dusk` } })),
+        stage('reword', { changes: ['call'] }, ({ call }) => ({
+          call: { ...call, prompt: `${call.prompt}, at dusk` },
+        })),
         stage('look', {}, async ({ call }) => void seen.push(call.prompt)),
         stage('answer', { fills: ['response'] }, async () => ({ response })),
       ],

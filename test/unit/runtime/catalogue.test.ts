@@ -28,7 +28,11 @@ describe('entities', () => {
         edition: { enabled: false },
       },
     });
-    expect(catalogue.entities.get('sandbox')).toMatchObject({ name: 'sandbox', slugs: ['sandbox'], models: everyModel });
+    expect(catalogue.entities.get('sandbox')).toMatchObject({
+      name: 'sandbox',
+      slugs: ['sandbox'],
+      models: everyModel,
+    });
   });
 
   it('allow the models that their own rules allow', async () => {
@@ -55,7 +59,10 @@ describe('entities', () => {
       return makeEntity().provider;
     });
     const config = { connection: { token: 'sk-a', timeout: 5, base_url: 'https://nosy.example' }, options: {} };
-    await compiled({ image_models: [{ id: 'nosy', provider: 'nosy', config }] }, extendRegistry(builtIn, { providers: [nosy] }));
+    await compiled(
+      { image_models: [{ id: 'nosy', provider: 'nosy', config }] },
+      extendRegistry(builtIn, { providers: [nosy] }),
+    );
     expect(seen).toEqual([{ connection: { base_url: 'https://nosy.example', timeout: 5, token: '' }, options: {} }]);
   });
 
@@ -130,7 +137,10 @@ describe('aliases', () => {
     const { catalogue } = await compiled({
       aliases: {
         'test/test': { targets: ['sandbox/sandbox-1'] },
-        mixed: { strategy: 'weighted', targets: [{ target: 'sandbox/black-forest-labs/flux', weight: 3 }, 'sandbox/b'] },
+        mixed: {
+          strategy: 'weighted',
+          targets: [{ target: 'sandbox/black-forest-labs/flux', weight: 3 }, 'sandbox/b'],
+        },
       },
     });
     expect([...catalogue.aliases.values()]).toEqual([
@@ -228,7 +238,12 @@ describe('hosting', () => {
   const routes = openAiRoutes(['sandbox']);
 
   it('gives links the path of the first route that serves pictures', async () => {
-    const asleep = { ...files, id: 'asleep', path: '/old/:name', pipeline: [{ plugin: 'serve-image', enabled: false }, 'forward'] };
+    const asleep = {
+      ...files,
+      id: 'asleep',
+      path: '/old/:name',
+      pipeline: [{ plugin: 'serve-image', enabled: false }, 'forward'],
+    };
     const second = { ...files, id: 'second', path: '/second/:name' };
     const upstream = { url: 'https://upstream.example' };
     const { catalogue } = await compiled({
@@ -240,7 +255,10 @@ describe('hosting', () => {
 
   it('knows pipelines by name', async () => {
     const { catalogue } = await compiled({
-      pipelines: { images: ['parse', 'route-resolve', 'provider-transform', 'dispatch', 'response-normalise'], files: ['serve-image'] },
+      pipelines: {
+        images: ['parse', 'route-resolve', 'provider-transform', 'dispatch', 'response-normalise'],
+        files: ['serve-image'],
+      },
       routes: [...routes, { ...files, pipeline: 'files' }],
     });
     expect(catalogue.hosting).toEqual({ publicUrl: undefined, path: '/files/:name' });
@@ -256,7 +274,12 @@ const sandbox = sandboxEntity();
 
 function openAi(id: string, more: object = {}, token = 'sk-test', baseUrl = 'https://api.openai.com/v1') {
   const generation = { model: 'gpt-image-2', n: 2, quality: 'low', output_format: 'webp' };
-  return { id, provider: 'openai', config: { connection: { base_url: baseUrl, token }, options: { generation } }, ...more };
+  return {
+    id,
+    provider: 'openai',
+    config: { connection: { base_url: baseUrl, token }, options: { generation } },
+    ...more,
+  };
 }
 
 function provider(name: string, create: ProviderDefinition['create']): ProviderDefinition {

@@ -5,7 +5,13 @@ import { extendRegistry } from '../../../src/pipeline/registry.ts';
 import { runStages, type RunningExchange } from '../../../src/pipeline/run.ts';
 import { anonymous } from '../../../src/pipeline/settings.ts';
 import { jsonResponse } from '../../../src/pipeline/response.ts';
-import { ConfigError, defineComposite, defineStage, type AnyStage, type StageEnv } from '../../../src/pipeline/stage.ts';
+import {
+  ConfigError,
+  defineComposite,
+  defineStage,
+  type AnyStage,
+  type StageEnv,
+} from '../../../src/pipeline/stage.ts';
 import { compile, type CompiledRoute } from '../../../src/runtime/compile.ts';
 import { createResources } from '../../../src/runtime/resources.ts';
 import { inertServices } from '../../../src/runtime/services.ts';
@@ -42,7 +48,7 @@ const times = defineComposite({
     type: 'object',
     properties: {
       count: { type: 'integer' },
-      stages: { type: 'array', items: { $ref: 'gateway.schema.json#/definitions/stage' } },
+      stages: { type: 'array', items: { $ref: '../gateway.schema.json#/definitions/stage' } },
     },
   },
   reads: [],
@@ -109,7 +115,9 @@ describe('a route', () => {
       create: (_config, env) => (seen.push(env), () => {}),
     });
     await compiled({ routes: [{ id: 'a', path: '/', pipeline: ['curious', 'answer'] }] }, [curious], log);
-    expect(seen.map(({ route, catalogue }) => [route.id, [...catalogue.entities.keys()]])).toEqual([['a', ['sandbox']]]);
+    expect(seen.map(({ route, catalogue }) => [route.id, [...catalogue.entities.keys()]])).toEqual([
+      ['a', ['sandbox']],
+    ]);
     expect(bound).toEqual([{ stage: 'curious' }, { stage: 'answer' }]);
   });
 });
@@ -120,12 +128,20 @@ describe('a stage that is switched off', () => {
     const { routes } = await compiled({ routes: [{ id: 'a', path: '/', pipeline: [off, 'answer'] }] });
     expect(routes('/')?.stages.map(({ name }) => name)).toEqual(['answer']);
     expect(
-      await problems({ routes: [{ id: 'a', path: '/', pipeline: ['authenticate', { plugin: 'answer', enabled: false }] }] }),
-    ).toMatchObject([{ pointer: '/routes/0/pipeline/0', message: expect.stringMatching(/^this pipeline ends without an/) }]);
+      await problems({
+        routes: [{ id: 'a', path: '/', pipeline: ['authenticate', { plugin: 'answer', enabled: false }] }],
+      }),
+    ).toMatchObject([
+      { pointer: '/routes/0/pipeline/0', message: expect.stringMatching(/^this pipeline ends without an/) },
+    ]);
   });
 
   it('takes the list that it owns with it', async () => {
-    const off = { plugin: 'times', enabled: false, config: { count: 1, stages: [{ plugin: 'picky', config: { at: '' } }] } };
+    const off = {
+      plugin: 'times',
+      enabled: false,
+      config: { count: 1, stages: [{ plugin: 'picky', config: { at: '' } }] },
+    };
     const { routes } = await compiled({ routes: [{ id: 'a', path: '/', pipeline: [off, 'answer'] }] });
     expect(routes('/')?.stages).toHaveLength(1);
   });

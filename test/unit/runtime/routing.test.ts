@@ -207,7 +207,9 @@ describe('any set of routes', () => {
   });
 });
 
-const unique = (routes: readonly RoutePattern[]): string[] => [...new Set(routes.flatMap(({ methods }) => methods ?? []))];
+const unique = (routes: readonly RoutePattern[]): string[] => [
+  ...new Set(routes.flatMap(({ methods }) => methods ?? [])),
+];
 
 const segment = fc.constantFrom('a', 'b', 'ab', ':x', ':y');
 const route: fc.Arbitrary<RoutePattern> = fc
@@ -233,17 +235,23 @@ function walk(routes: readonly RoutePattern[], given: readonly string[]): readon
   const firstOf = ({ path }: RoutePattern): string => path.slice(1).split('/')[0] ?? '';
   const isLast = ({ path }: RoutePattern): boolean => !path.slice(1).includes('/');
   const below = (matching: readonly RoutePattern[]): readonly RoutePattern[] => {
-    const shorter = matching.filter((one) => !isLast(one)).map((one) => ({ one, path: one.path.slice(1 + firstOf(one).length) }));
+    const shorter = matching
+      .filter((one) => !isLast(one))
+      .map((one) => ({ one, path: one.path.slice(1 + firstOf(one).length) }));
     const tails = new Map(shorter.map(({ one, path }) => [{ ...one, path }, one] as const));
     const deeper = rest.length === 0 ? [] : walk([...tails.keys()], rest).flatMap((tail) => tails.get(tail) ?? []);
     return [...(rest.length === 0 ? byConditions(matching.filter(isLast)) : []), ...deeper];
   };
-  const open = routes.filter((one) => isLast(one) && one.path.endsWith('*') && (head ?? '').startsWith(firstOf(one).slice(0, -1)));
+  const open = routes.filter(
+    (one) => isLast(one) && one.path.endsWith('*') && (head ?? '').startsWith(firstOf(one).slice(0, -1)),
+  );
   const closed = routes.filter((one) => !(isLast(one) && one.path.endsWith('*')));
   const beginnings = open.filter(({ path }) => path !== '/*').toSorted((a, b) => b.path.length - a.path.length);
   return [
     ...below(closed.filter((one) => firstOf(one) === head && !firstOf(one).startsWith(':'))),
-    ...[...new Set(beginnings.map(({ path }) => path))].flatMap((path) => byConditions(open.filter((one) => one.path === path))),
+    ...[...new Set(beginnings.map(({ path }) => path))].flatMap((path) =>
+      byConditions(open.filter((one) => one.path === path)),
+    ),
     ...(head === '' ? [] : below(closed.filter((one) => firstOf(one).startsWith(':')))),
     ...byConditions(open.filter(({ path }) => path === '/*')),
   ];

@@ -9,7 +9,7 @@ describe('the slugs of a name', () => {
     ['openai-main', ['openai-main', 'openai_main']],
     ['  Front   desk  ', ['front-desk', 'front_desk']],
     ["Bob's (new) FLUX.1!", ['bob-s-new-flux-1', 'bob_s_new_flux_1']],
-    ['a-._~!$\'()*,;&=@:/b', ['a-b', 'a_b']],
+    ["a-._~!$'()*,;&=@:/b", ['a-b', 'a_b']],
     ['Crème Brûlée', ['creme-brulee', 'creme_brulee']],
     ['Cre\u{300}me', ['creme']],
     ['Größe Ärger', ['große-arger', 'große_arger']],

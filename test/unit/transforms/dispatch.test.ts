@@ -23,7 +23,6 @@ let nowMs: number;
 let timers: Map<() => void, number>;
 /** What was given to the connection pool, each with the way to answer it. */
 let sent: Sending[];
-let arrived: PromiseWithResolvers<void>;
 
 interface Sending extends SendOptions, PromiseWithResolvers<UpstreamReply> {
   readonly request: WireRequest;
@@ -33,7 +32,6 @@ beforeEach(() => {
   nowMs = 1_000_500;
   timers = new Map();
   sent = [];
-  arrived = Promise.withResolvers();
 });
 
 const clock: Clock = {
@@ -67,7 +65,6 @@ const client: Entity['client'] = {
     if (options.signal.aborted) giveUp();
     options.signal.addEventListener('abort', giveUp);
     sent.push(sending);
-    arrived.resolve();
     return sending.promise;
   },
 };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatListenAddress, parseListenAddress } from '../../../src/http/listen-address.ts';
+import { formatListenAddress, isLoopback, parseListenAddress } from '../../src/listen-address.ts';
 
 describe('an address to listen on', () => {
   it.each([
@@ -28,5 +28,20 @@ describe('an address to listen on', () => {
 
   it('has no port beyond 65535', () => {
     expect(() => parseListenAddress('localhost:65536')).toThrow('has no port between 0 and 65535');
+  });
+});
+
+describe('a loopback address', () => {
+  it.each([
+    ['127.0.0.1:1', true],
+    ['127.9.9.9:1', true],
+    ['localhost:1', true],
+    ['[::1]:1', true],
+    [':1', false],
+    ['0.0.0.0:1', false],
+    ['127.example.com:1', false],
+    ['10.0.0.1:1', false],
+  ])('%s is for this machine only: %s', (text, expected) => {
+    expect(isLoopback(parseListenAddress(text))).toBe(expected);
   });
 });

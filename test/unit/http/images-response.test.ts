@@ -1,0 +1,371 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { BlobStore } from '../../../src/blobs/blob-store.ts';
+import { collect } from '../../../src/body/byte-source.ts';
+import { isJsonObject } from '../../../src/json.ts';
+import { renderImages, type RenderContext } from '../../../src/http/images-response.ts';
+import type { ImagePayload } from '../../../src/images/payload.ts';
+import type { ImagesResponse } from '../../../src/pipeline/response.ts';
+import type { ImageAnswer } from '../../../src/pipeline/result.ts';
+import { makeAttempt, makeCall } from '../../fixtures/exchange.ts';
+import { jpeg, png, randomPng, sha256, webp } from '../../fixtures/pictures.ts';
+
+const picture = png();
+const link = (url: string): ImagePayload => ({ kind: 'link', url, trust: 'response' });
+const bytes = (data: Uint8Array): ImagePayload => ({ kind: 'bytes', bytes: data });
+
+describe('an images response as JSON', () => {
+  it('has the pictures as base64, with everything that is known of them', async () => {
+    const answer: ImageAnswer = {
+      created: 1_763_000_000,
+      images: [
+        { payload: bytes(picture), revisedPrompt: 'a "quoted"\nfox \u{1f98a}' },
+        { payload: bytes(await webp()) },
+      ],
+      usage: { inputTokens: 5, outputTokens: 7, totalTokens: 12, outputImageTokens: 7 },
+      effective: { size: '8x8', quality: 'low', background: 'opaque', outputFormat: 'jpeg' },
+    };
+    const { status, headers, text } = await rendered(answer);
+    expect([status, headers]).toEqual([200, { 'content-type': 'application/json' }]);
+    expect(JSON.parse(text)).toEqual({
+      created: 1_763_000_000,
+      background: 'opaque',
+      // By the magic number, whatever the provider says.
+      output_format: 'png',
+      quality: 'low',
+      size: '8x8',
+      data: [
+        { b64_json: picture.toString('base64'), revised_prompt: 'a "quoted"\nfox \u{1f98a}' },
+        { b64_json: (await webp()).toString('base64') },
+      ],
+      usage: {
+        input_tokens: 5,
+        output_tokens: 7,
+        total_tokens: 12,
+        input_tokens_details: { text_tokens: 0, image_tokens: 0 },
+        output_tokens_details: { text_tokens: 0, image_tokens: 7 },
+      },
+    });
+  });
+
+  it('has no member for what is not known, and no null', async () => {
+    const { text } = await rendered(answerOf(link('https://provider.example/a')));
+    expect(JSON.parse(text)).toEqual({ created: 1_763_123_456, data: [{ url: 'https://provider.example/a' }] });
+    expect(text).not.toContain('null');
+  });
+
+  it('has the gateway’s time where the provider tells none, in seconds', async () => {
+    expect(JSON.parse((await rendered(answerOf(bytes(picture)))).text)).toMatchObject({ created: 1_763_123_456 });
+  });
+
+  it.each([
+    ['png', () => Promise.resolve(picture)],
+    ['jpeg', jpeg],
+    ['webp', webp],
+  ])('tells the format by the bytes: %s', async (format, make) => {
+    expect(JSON.parse((await rendered(answerOf(bytes(await make())))).text)).toMatchObject({ output_format: format });
+  });
+
+  it('tells the format that the provider names where the bytes tell none', async () => {
+    const answer = { ...answerOf(bytes(Buffer.from('not a picture'))), effective: { outputFormat: 'avif' } };
+    expect(JSON.parse((await rendered(answer)).text)).toMatchObject({ output_format: 'avif' });
+  });
+
+  it('gives each picture as it is, when the caller did not say', async () => {
+    const answer = {
+      ...answerOf(bytes(picture)),
+      images: [{ payload: link('https://a.example/?a="b"') }, { payload: bytes(picture) }],
+    };
+    expect(JSON.parse((await rendered(answer)).text)).toMatchObject({
+      data: [{ url: 'https://a.example/?a="b"' }, { b64_json: picture.toString('base64') }],
+    });
+  });
+
+  it('takes a link that should be bytes by now for a bug of ours', async () => {
+    const answer = answerOf(link('https://provider.example/a'));
+    await expect(rendered(answer, { form: 'b64_json' })).rejects.toMatchObject({ code: 'internal_error' });
+    await expect(rendered(answer, { framing: 'events' })).rejects.toMatchObject({ code: 'internal_error' });
+  });
+
+  it('blames the provider for base64 that is none, before anything is sent', async () => {
+    for (const text of ['iVBORw0KGgo!', `${picture.toString('base64').slice(0, -4)}====`, 'A'.repeat(100_001)]) {
+      for (const form of ['b64_json', 'url'] as const) {
+        const broken = rendered(answerOf(base64(Buffer.from(text))), { form });
+        await expect(broken).rejects.toMatchObject({ code: 'upstream_invalid_response' });
+      }
+    }
+  });
+
+  it('has extras only when asked for', async () => {
+    const context = {
+      attempts: [
+        makeAttempt({ status: 503, images: 0 }),
+        makeAttempt({ entity: 'second', provider: 'sandbox', model: 'm', status: undefined }),
+      ],
+      elapsedMs: 1234.6,
+    };
+    const plain = JSON.parse((await rendered(answerOf(bytes(picture)), {}, context)).text);
+    expect(Object.keys(plain).toSorted()).toEqual(['created', 'data', 'output_format']);
+    const told = JSON.parse(
+      (await rendered(answerOf(bytes(picture)), { extras: ['latency', 'routing'] }, context)).text,
+    );
+    expect(told).toMatchObject({ latency: 1235 });
+    expect(told.extra).toEqual({
+      routing: {
+        attempts: [
+          { provider: 'openai', entity: 'main', model: 'gpt-image-2', status: 503 },
+          { provider: 'sandbox', entity: 'second', model: 'm' },
+        ],
+      },
+    });
+  });
+});
+
+describe('the length of an answer', () => {
+  it('is exact, whatever the pictures are and in whichever form', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(payload, { minLength: 1, maxLength: 4 }), framing, async (payloads, framing) => {
+        const { length, body } = await rendered(answerOf(...payloads), { framing });
+        expect(length).toBe(body.byteLength);
+      }),
+    );
+  });
+
+  it('is exact for pictures in files', async () => {
+    const file = { kind: 'file', file: spooled(randomPng(300_001)) } as const;
+    const { length, body } = await rendered(answerOf(file, file));
+    expect(length).toBe(body.byteLength);
+  });
+});
+
+describe('large pictures', () => {
+  it('go out in the very slices in which they came, when they are plain base64', async () => {
+    const text = Buffer.from(randomPng(5_000_001).toString('base64'));
+    const slices = [0, 65_536, 65_537, 4_000_000].map((from, index, starts) => text.subarray(from, starts[index + 1]));
+    const { body } = await renderImages(answerOf({ kind: 'base64', text: textOf(slices) }), json, contextOf());
+    const chunks: Uint8Array[] = [];
+    if (body instanceof Uint8Array) throw new Error('this answer is to be streamed');
+    for await (const chunk of body) chunks.push(chunk);
+    expect(slices.map((slice) => chunks.includes(slice))).toEqual([true, true, true, true]);
+    expect(body.length).toBe(Buffer.concat(chunks).byteLength);
+  });
+
+  it('come out of escaped and unpadded base64 unharmed', async () => {
+    const original = randomPng(1_000_000);
+    const wild = original.toString('base64').replaceAll('/', '\\/').replace(/=+$/, '');
+    const text = { ...textOf([Buffer.from(wild.slice(0, 500_001)), Buffer.from(wild.slice(500_001))]), escaped: true };
+    const document = JSON.parse((await rendered(answerOf({ kind: 'base64', text }))).text);
+    expect(sha256(Buffer.from(document.data[0].b64_json, 'base64'))).toBe(sha256(original));
+    expect(document.output_format).toBe('png');
+  });
+});
+
+describe('pictures as links', () => {
+  it('are hosted when the provider gave bytes, and left alone when it gave a link', async () => {
+    const store = fakeBlobs();
+    const answer = answerOf(
+      bytes(picture),
+      link('https://provider.example/b.png'),
+      base64(Buffer.from((await jpeg()).toString('base64'))),
+    );
+    const { text } = await rendered(answer, { form: 'url' }, { blobs: store });
+    expect(JSON.parse(text)).toEqual({
+      created: 1_763_123_456,
+      output_format: 'png',
+      data: [
+        { url: 'https://pictures.example/files/blob-1' },
+        { url: 'https://provider.example/b.png' },
+        { url: 'https://pictures.example/files/blob-2' },
+      ],
+    });
+    expect(store.kept).toEqual([
+      { mediaType: 'image/png', bytes: picture },
+      { mediaType: 'image/jpeg', bytes: await jpeg() },
+    ]);
+  });
+
+  it('of an unknown kind are hosted as bytes', async () => {
+    const store = fakeBlobs();
+    await rendered(answerOf(bytes(Buffer.from('?'))), { form: 'url' }, { blobs: store });
+    expect(store.kept.map(({ mediaType }) => mediaType)).toEqual(['application/octet-stream']);
+  });
+
+  it('are refused by name where no route serves them', async () => {
+    const refused = rendered(answerOf(bytes(picture)), { form: 'url' }, { hostedUrl: () => undefined });
+    await expect(refused).rejects.toMatchObject({ code: 'unsupported_parameter', param: 'response_format' });
+  });
+
+  it('fail with the store’s own error', async () => {
+    const full = new Error('disk full');
+    const blobs = { ...fakeBlobs(), put: () => Promise.reject(full) };
+    await expect(rendered(answerOf(bytes(picture)), { form: 'url' }, { blobs })).rejects.toBe(full);
+  });
+
+  it('are not made for an answer in events', async () => {
+    const { text } = await rendered(answerOf(bytes(picture)), { form: 'url', framing: 'events' });
+    expect(eventsOf(text)).toMatchObject([{ data: { b64_json: picture.toString('base64') } }]);
+  });
+});
+
+describe('an images response as events', () => {
+  it('has one completed event a picture, with all members that clients expect', async () => {
+    const answer: ImageAnswer = {
+      ...answerOf(bytes(picture), bytes(await webp())),
+      created: 1_763_000_000,
+      usage: { inputTokens: 5, outputTokens: 7, totalTokens: 12 },
+      effective: { size: '8x8', quality: 'low', background: 'transparent' },
+    };
+    const { headers, text } = await rendered(answer, { framing: 'events' });
+    expect(headers).toEqual({ 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' });
+    const members = {
+      type: 'image_generation.completed',
+      created_at: 1_763_000_000,
+      size: '8x8',
+      quality: 'low',
+      background: 'transparent',
+      output_format: 'png',
+      usage: {
+        input_tokens: 5,
+        output_tokens: 7,
+        total_tokens: 12,
+        input_tokens_details: { text_tokens: 0, image_tokens: 0 },
+      },
+    };
+    expect(eventsOf(text)).toEqual([
+      { event: members.type, data: { ...members, b64_json: picture.toString('base64') } },
+      { event: members.type, data: { ...members, b64_json: (await webp()).toString('base64') } },
+    ]);
+  });
+
+  it('has what was asked for where the provider does not tell what it made', async () => {
+    const parameters = { size: '1024x1024', quality: 'high', background: 'opaque', outputFormat: 'webp' };
+    const call = makeCall({ operation: 'edition', parameters });
+    const { text } = await rendered(answerOf(bytes(Buffer.from('?'))), { framing: 'events' }, { call });
+    expect(eventsOf(text)).toEqual([
+      {
+        event: 'image_edit.completed',
+        data: {
+          type: 'image_edit.completed',
+          b64_json: 'Pw==',
+          created_at: 1_763_123_456,
+          size: '1024x1024',
+          quality: 'high',
+          background: 'opaque',
+          output_format: 'webp',
+        },
+      },
+    ]);
+  });
+
+  it('has defaults where nobody says anything, and no null', async () => {
+    const { text } = await rendered(answerOf(bytes(Buffer.from('?'))), { framing: 'events' });
+    expect(eventsOf(text)).toMatchObject([
+      { data: { size: 'auto', quality: 'auto', background: 'auto', output_format: 'png' } },
+    ]);
+    expect(text).not.toContain('null');
+  });
+
+  it('keeps several MB in one line', async () => {
+    const large = randomPng(3_000_000);
+    const { text } = await rendered(answerOf(base64(Buffer.from(large.toString('base64')))), { framing: 'events' });
+    const [event] = eventsOf(text);
+    expect(event?.data['b64_json'] === large.toString('base64')).toBe(true);
+  });
+});
+
+const json: ImagesResponse = { kind: 'images', form: undefined, framing: 'json', passThrough: false, extras: [] };
+
+function answerOf(...payloads: readonly ImagePayload[]): ImageAnswer {
+  return { created: undefined, images: payloads.map((payload) => ({ payload })), usage: undefined, effective: {} };
+}
+
+function textOf(slices: readonly Uint8Array[]) {
+  return { slices, byteLength: slices.reduce((sum, { byteLength }) => sum + byteLength, 0), escaped: false };
+}
+
+function base64(text: Uint8Array): ImagePayload {
+  return { kind: 'base64', text: textOf([text]) };
+}
+
+function spooled(data: Uint8Array) {
+  return {
+    byteLength: data.byteLength,
+    async *read() {
+      yield data.subarray(0, 1000);
+      yield data.subarray(1000);
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+const payload: fc.Arbitrary<ImagePayload> = fc
+  .record({
+    data: fc.uint8Array({ maxLength: 200 }),
+    kind: fc.constantFrom('bytes', 'file', 'plain', 'unpadded', 'url'),
+  })
+  .map(({ data, kind }) => {
+    if (kind === 'bytes') return bytes(data);
+    if (kind === 'file') return { kind: 'file', file: spooled(data) };
+    const text = Buffer.from(data).toString(kind === 'url' ? 'base64url' : 'base64');
+    return base64(Buffer.from(kind === 'unpadded' ? text.replace(/=+$/, '') : text));
+  });
+const framing = fc.constantFrom('json', 'events');
+
+/** A blob store that keeps everything in memory, under names that it counts. */
+function fakeBlobs(): BlobStore & { readonly kept: { readonly mediaType: string; readonly bytes: Buffer }[] } {
+  const kept: { readonly mediaType: string; readonly bytes: Buffer }[] = [];
+  let names = 0;
+  return {
+    kept,
+    async put(source, mediaType) {
+      names += 1;
+      const name = `blob-${names}`;
+      kept[Number(name.slice('blob-'.length)) - 1] = { mediaType, bytes: Buffer.from(await collect(source)) };
+      return name;
+    },
+    open: () => Promise.resolve(undefined),
+    close: () => Promise.resolve(),
+  };
+}
+
+function contextOf(given: Partial<RenderContext> = {}): RenderContext {
+  return {
+    call: makeCall(),
+    attempts: [],
+    elapsedMs: 0,
+    nowSeconds: 1_763_123_456,
+    blobs: fakeBlobs(),
+    hostedUrl: (name) => `https://pictures.example/files/${name}`,
+    ...given,
+  };
+}
+
+async function rendered(
+  answer: ImageAnswer,
+  response: Partial<ImagesResponse> = {},
+  context: Partial<RenderContext> = {},
+) {
+  const { status, headers, body } = await renderImages(answer, { ...json, ...response }, contextOf(context));
+  if (body instanceof Uint8Array) throw new Error('this answer is to be streamed');
+  const { length } = body;
+  const collected = Buffer.from(await collect(body));
+  return { status, headers, length, body: collected, text: collected.toString() };
+}
+
+/** The events of a stream, by the rules of the HTML standard as far as they are used here. */
+function eventsOf(
+  text: string,
+): readonly { readonly event: string; readonly data: Readonly<Record<string, unknown>> }[] {
+  expect(text.endsWith('\n\n')).toBe(true);
+  return text
+    .slice(0, -2)
+    .split('\n\n')
+    .map((block) => {
+      const fields = block.split('\n').map((line) => /^(\w+): (.*)$/.exec(line)?.slice(1) ?? [line]);
+      expect(fields.map(([name]) => name)).toEqual(['event', 'data']);
+      const [event = '', data = ''] = fields.map(([, value]) => value);
+      const document: unknown = JSON.parse(data);
+      if (!isJsonObject(document)) throw new Error('the data of an event is not an object');
+      return { event, data: document };
+    });
+}
