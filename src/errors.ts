@@ -181,6 +181,11 @@ export class GatewayError extends Error {
   }
 }
 
+/** Something that the operator can mend, such as an address in use. Its message says all, its stack nothing. */
+export class OperatorError extends Error {
+  override readonly name = 'OperatorError';
+}
+
 /** Anything thrown, as an error with a public face: what is not a `GatewayError` is a bug of ours. */
 export function toGatewayError(thrown: unknown): GatewayError {
   if (thrown instanceof GatewayError) return thrown;

@@ -1,3 +1,4 @@
+import { OperatorError } from '../errors.ts';
 import type { LogFields, Logger } from '../log.ts';
 import type { Clock } from '../pipeline/stage.ts';
 import { createHistory } from '../runtime/history.ts';
@@ -154,13 +155,15 @@ export function createReloader({ load, watch, log, clock }: ReloaderOptions): Re
     if (identity !== refusal) {
       refusal = identity;
       const record: ReloadRecord = { ...finish(digest), ok: false, problems };
-      const rest = status.revision === 0 ? '' : ', the last good one stays in force';
-      log.error(`configuration refused${rest}`, {
-        trigger: record.trigger,
-        revision: status.revision,
-        problems: problems.map(problemLine),
-        ...fields,
-      });
+      // At the start there is no last good one, and whoever starts the gateway is given the problems.
+      if (record.trigger !== 'start') {
+        log.error('configuration refused, the last good one stays in force', {
+          trigger: record.trigger,
+          revision: status.revision,
+          problems: problems.map(problemLine),
+          ...fields,
+        });
+      }
       publish({ ...status, ok: false, last_error: { at: record.at, problems } }, record);
     }
     return { kind: 'refused', problems };
@@ -189,7 +192,7 @@ export function createReloader({ load, watch, log, clock }: ReloaderOptions): Re
       await loaded.activate(revision);
     } catch (error) {
       await discard(loaded);
-      return refuse(finish, digest, [{ message: messageOf(error) }], { error });
+      return refuse(finish, digest, [{ message: messageOf(error) }], detailsOf(error));
     }
     const diff = revision === 1 ? [] : diffDescriptions(description, loaded.description);
     description = loaded.description;
@@ -215,7 +218,7 @@ export function createReloader({ load, watch, log, clock }: ReloaderOptions): Re
     try {
       outcome = await load(status.digest ?? undefined);
     } catch (error) {
-      return refuse(finish, null, [{ message: messageOf(error) }], { error });
+      return refuse(finish, null, [{ message: messageOf(error) }], detailsOf(error));
     }
     if (!closed) watch?.(outcome.files);
     if (outcome.kind === 'loaded') return apply(finish, outcome);
@@ -246,6 +249,11 @@ export function createReloader({ load, watch, log, clock }: ReloaderOptions): Re
 export function problemLine({ file, line, column, message }: ReloadProblem): string {
   const place = [file, line, column].filter((part) => part !== undefined).join(':');
   return place === '' ? message : `${place} ${message}`;
+}
+
+/** A bug of ours is logged with its stack; what the operator can mend has said everything in its message. */
+function detailsOf(error: unknown): LogFields {
+  return error instanceof OperatorError ? {} : { error };
 }
 
 function messageOf(error: unknown): string {

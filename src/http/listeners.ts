@@ -1,5 +1,6 @@
 /** The addresses on which the gateway listens, and how they follow the file. */
 import { createSecureContext } from 'node:tls';
+import { OperatorError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { formatListenAddress, type ListenAddress } from '../listen-address.ts';
 import {
@@ -129,7 +130,7 @@ function checkCertificates(addresses: readonly ListenerAddress[]): void {
       createSecureContext({ cert: tls.cert, key: tls.key });
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new Error(`The certificate for ${formatListenAddress(address)} cannot be used: ${reason}`, { cause });
+      throw new OperatorError(`The certificate for ${formatListenAddress(address)} cannot be used: ${reason}`, { cause });
     }
   }
 }
@@ -158,7 +159,7 @@ async function openListener(
     });
     opened.push({ asked, server, port });
   } catch (cause) {
-    throw new Error(`Cannot listen on ${formatListenAddress(asked)}: ${reasonOf(cause)}`, { cause });
+    throw new OperatorError(`Cannot listen on ${formatListenAddress(asked)}: ${reasonOf(cause)}`, { cause });
   }
 }
 

@@ -1,5 +1,6 @@
 /** Opens what a file says about state and hosted images, and gathers what stages may use. */
 import type { BlobStore } from '../blobs/blob-store.ts';
+import { OperatorError } from '../errors.ts';
 import type { GatewayFile } from '../generated/gateway.ts';
 import { silentLog, type Logger } from '../log.ts';
 import type { Registry } from '../pipeline/registry.ts';
@@ -93,5 +94,5 @@ function split(address: string): { readonly scheme: string; readonly location: s
 }
 
 function unknownScheme(member: string, scheme: string, known: ReadonlyMap<string, unknown>): Error {
-  return new Error(`\`${member}\` cannot be ${scheme}: here; it can be ${[...known.keys()].join(': or ')}:`);
+  return new OperatorError(`\`${member}\` cannot be ${scheme}: here; it can be ${[...known.keys()].join(': or ')}:`);
 }

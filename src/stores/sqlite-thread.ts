@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
+import { OperatorError } from '../errors.ts';
 import type { StoreAnswer, StoreRequest, WorkerOrder, WorkerReport, WorkerSettings } from './sqlite-worker.ts';
 
 /** The thread that writes the file, seen from the thread that serves requests. */
@@ -60,7 +61,7 @@ export async function startWorker(settings: WorkerSettings): Promise<SqliteThrea
   const opened = await nextReport();
   if (opened.kind === 'failed') {
     await ended();
-    throw new Error(opened.message);
+    throw new OperatorError(opened.message);
   }
 
   return {

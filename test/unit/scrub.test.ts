@@ -33,7 +33,7 @@ describe('a text', () => {
 
   it('holds none of any set of tokens, wherever they stand', () => {
     // Digits and capitals, so that no token is a part of what is put in its place.
-    const letters = fc.string({ unit: fc.constantFrom(...'ABCD0123'), minLength: 4, maxLength: 12 });
+    const letters = fc.string({ unit: fc.constantFrom('A', 'B', 'C', '0', '1'), minLength: 4, maxLength: 12 });
     fc.assert(
       fc.property(fc.array(letters, { maxLength: 4 }), fc.array(letters, { maxLength: 4 }), (secrets, words) => {
         const text = [...words, ...secrets, ...words].join(' ');

@@ -1,14 +1,11 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { BlobStore } from '../../../src/blobs/blob-store.ts';
-import { collect } from '../../../src/body/byte-source.ts';
-import { isJsonObject } from '../../../src/json.ts';
-import { renderImages, type RenderContext } from '../../../src/http/images-response.ts';
+import { renderImages } from '../../../src/http/images-response.ts';
 import type { ImagePayload } from '../../../src/images/payload.ts';
-import type { ImagesResponse } from '../../../src/pipeline/response.ts';
 import type { ImageAnswer } from '../../../src/pipeline/result.ts';
 import { makeAttempt, makeCall } from '../../fixtures/exchange.ts';
 import { jpeg, png, randomPng, sha256, webp } from '../../fixtures/pictures.ts';
+import { answerOf, base64, contextOf, eventsOf, fakeBlobs, json, rendered, spooled, textOf } from './rendering.ts';
 
 const picture = png();
 const link = (url: string): ImagePayload => ({ kind: 'link', url, trust: 'response' });
@@ -273,31 +270,6 @@ describe('an images response as events', () => {
   });
 });
 
-const json: ImagesResponse = { kind: 'images', form: undefined, framing: 'json', passThrough: false, extras: [] };
-
-function answerOf(...payloads: readonly ImagePayload[]): ImageAnswer {
-  return { created: undefined, images: payloads.map((payload) => ({ payload })), usage: undefined, effective: {} };
-}
-
-function textOf(slices: readonly Uint8Array[]) {
-  return { slices, byteLength: slices.reduce((sum, { byteLength }) => sum + byteLength, 0), escaped: false };
-}
-
-function base64(text: Uint8Array): ImagePayload {
-  return { kind: 'base64', text: textOf([text]) };
-}
-
-function spooled(data: Uint8Array) {
-  return {
-    byteLength: data.byteLength,
-    async *read() {
-      yield data.subarray(0, 1000);
-      yield data.subarray(1000);
-    },
-    close: () => Promise.resolve(),
-  };
-}
-
 const payload: fc.Arbitrary<ImagePayload> = fc
   .record({
     data: fc.uint8Array({ maxLength: 200 }),
@@ -310,62 +282,3 @@ const payload: fc.Arbitrary<ImagePayload> = fc
     return base64(Buffer.from(kind === 'unpadded' ? text.replace(/=+$/, '') : text));
   });
 const framing = fc.constantFrom('json', 'events');
-
-/** A blob store that keeps everything in memory, under names that it counts. */
-function fakeBlobs(): BlobStore & { readonly kept: { readonly mediaType: string; readonly bytes: Buffer }[] } {
-  const kept: { readonly mediaType: string; readonly bytes: Buffer }[] = [];
-  let names = 0;
-  return {
-    kept,
-    async put(source, mediaType) {
-      names += 1;
-      const name = `blob-${names}`;
-      kept[Number(name.slice('blob-'.length)) - 1] = { mediaType, bytes: Buffer.from(await collect(source)) };
-      return name;
-    },
-    open: () => Promise.resolve(undefined),
-    close: () => Promise.resolve(),
-  };
-}
-
-function contextOf(given: Partial<RenderContext> = {}): RenderContext {
-  return {
-    call: makeCall(),
-    attempts: [],
-    elapsedMs: 0,
-    nowSeconds: 1_763_123_456,
-    blobs: fakeBlobs(),
-    hostedUrl: (name) => `https://pictures.example/files/${name}`,
-    ...given,
-  };
-}
-
-async function rendered(
-  answer: ImageAnswer,
-  response: Partial<ImagesResponse> = {},
-  context: Partial<RenderContext> = {},
-) {
-  const { status, headers, body } = await renderImages(answer, { ...json, ...response }, contextOf(context));
-  if (body instanceof Uint8Array) throw new Error('this answer is to be streamed');
-  const { length } = body;
-  const collected = Buffer.from(await collect(body));
-  return { status, headers, length, body: collected, text: collected.toString() };
-}
-
-/** The events of a stream, by the rules of the HTML standard as far as they are used here. */
-function eventsOf(
-  text: string,
-): readonly { readonly event: string; readonly data: Readonly<Record<string, unknown>> }[] {
-  expect(text.endsWith('\n\n')).toBe(true);
-  return text
-    .slice(0, -2)
-    .split('\n\n')
-    .map((block) => {
-      const fields = block.split('\n').map((line) => /^(\w+): (.*)$/.exec(line)?.slice(1) ?? [line]);
-      expect(fields.map(([name]) => name)).toEqual(['event', 'data']);
-      const [event = '', data = ''] = fields.map(([, value]) => value);
-      const document: unknown = JSON.parse(data);
-      if (!isJsonObject(document)) throw new Error('the data of an event is not an object');
-      return { event, data: document };
-    });
-}

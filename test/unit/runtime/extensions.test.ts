@@ -101,7 +101,7 @@ describe('an extension that cannot be used', () => {
     ['exports nothing of interest', 'export const stage = 1;', /exports neither `stages` nor `providers`$/],
     ['exports only a default', 'export default { stages: [] };', /exports neither/],
     ['exports no list', 'export const stages = {};', /its `stages` are not a list of stages$/],
-    ['has a stage without a name', `${stagesNamed('undefined')}`, /its `stages` are not a list/],
+    ['has a stage without a name', stagesNamed('undefined'), /its `stages` are not a list/],
     ['has a stage without slots', stagesNamed('"a"').replace('reads: [], ', ''), /its `stages` are not a list/],
     ['has a hole in its list', 'export const stages = [null];', /its `stages` are not a list/],
     [

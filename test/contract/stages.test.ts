@@ -1,0 +1,181 @@
+/** The contract of every stage that has no suite of its own elsewhere, each with an exchange that it serves. */
+import { hash } from 'node:crypto';
+import { bytesSource } from '../../src/body/byte-source.ts';
+import { anonymous } from '../../src/pipeline/settings.ts';
+import type { StageDefinition } from '../../src/pipeline/stage.ts';
+import type { WireRequest } from '../../src/pipeline/upstream.ts';
+import { completeResult } from '../../src/pipeline/result.ts';
+import { openai } from '../../src/providers/openai.ts';
+import { authenticate } from '../../src/transforms/authenticate.ts';
+import { constrain } from '../../src/transforms/constrain.ts';
+import { decode } from '../../src/transforms/decode.ts';
+import { dispatch } from '../../src/transforms/dispatch.ts';
+import { fallback } from '../../src/transforms/fallback.ts';
+import { forward } from '../../src/transforms/forward.ts';
+import { listModels } from '../../src/transforms/list-models.ts';
+import { parse } from '../../src/transforms/parse.ts';
+import { providerTransform } from '../../src/transforms/provider-transform.ts';
+import { responseNormalise } from '../../src/transforms/response-normalise.ts';
+import { routeResolve } from '../../src/transforms/route-resolve.ts';
+import { makeCaller } from '../fixtures/budget.ts';
+import {
+  makeAttempt,
+  makeCall,
+  makeEntity,
+  makeExchange,
+  makeRoute,
+  makeStageEnv,
+  makeTarget,
+} from '../fixtures/exchange.ts';
+import { png, randomPng } from '../fixtures/pictures.ts';
+import { providerConfig } from '../fixtures/providers/config.ts';
+import { answering } from '../fixtures/replies.ts';
+import { stageContract } from './stage-contract.ts';
+
+const picture = png();
+const large = { data: [{ b64_json: randomPng(20_000).toString('base64') }] };
+const linked = { data: [{ url: 'https://pictures.test/1.png' }] };
+const link = { kind: 'link', url: 'https://pictures.test/1.png', trust: 'response' } as const;
+const upstream: readonly WireRequest[] = [
+  { method: 'POST', url: 'https://api.openai.com/v1/images/generations', headers: {}, body: { kind: 'none' } },
+];
+
+/** An entity of OpenAI's whose connection answers, unless the signal is aborted. */
+const entity = makeEntity({
+  provider: openai.create(providerConfig(openai, {})),
+  client: {
+    async send(_request, { signal }) {
+      signal.throwIfAborted();
+      return answering(large);
+    },
+  },
+});
+const target = makeTarget({ entity });
+const candidates = [target, makeTarget({ entity, model: 'gpt-image-1' })];
+const entities = new Map([[entity.id, entity]]);
+
+/** Fetches a picture from everywhere, unless the signal is aborted. */
+const pictures: Parameters<typeof makeStageEnv>[0] = {
+  pictures: {
+    async fetch(_link, { signal }) {
+      signal.throwIfAborted();
+      return { payload: { kind: 'bytes', bytes: picture }, mediaType: 'image/png' };
+    },
+  },
+};
+
+stageContract({
+  definition: authenticate,
+  config: {},
+  env: makeStageEnv({ catalogue: { consumersByKeyHash: new Map([[hash('sha256', 'key'), { ...consumerOf() }]]) } }),
+  exchange: (signal) => makeExchange({}, { signal, request: { headers: { 'x-api-key': 'key' } } }),
+});
+
+stageContract({
+  definition: parse,
+  config: { max_images: 16 },
+  env: makeStageEnv(),
+  exchange: (signal) => {
+    const document = { prompt: 'a lighthouse', image: `data:image/png;base64,${picture.toString('base64')}` };
+    return makeExchange({}, { signal, body: bytesSource(Buffer.from(JSON.stringify(document))) });
+  },
+});
+
+stageContract({
+  definition: routeResolve,
+  config: {},
+  env: makeStageEnv({ catalogue: { entities } }),
+  exchange: (signal) => makeExchange({ call: makeCall({ fallbacks: ['main/gpt-image-1'] }) }, { signal }),
+});
+
+stageContract({
+  definition: constrain,
+  config: {},
+  env: makeStageEnv(),
+  exchange: (signal) => makeExchange({ caller: makeCaller(), candidates, target }, { signal }),
+});
+
+stageContract({
+  definition: withoutList(),
+  config: {},
+  env: makeStageEnv(),
+  exchange: (signal) => makeExchange({ candidates, target }, { signal }),
+});
+
+stageContract({
+  definition: providerTransform,
+  config: {},
+  env: makeStageEnv(),
+  exchange: (signal) => makeExchange({ call: makeCall({ parameters: { n: 2, seed: 7 } }), target }, { signal }),
+});
+
+stageContract({
+  definition: dispatch,
+  config: { max_reply_bytes: 1_000_000 },
+  env: makeStageEnv(),
+  exchange: (signal) => makeExchange({ target, upstream }, { signal }),
+});
+
+stageContract({
+  definition: responseNormalise,
+  config: { extras: [] },
+  env: makeStageEnv(pictures),
+  exchange: (signal) =>
+    makeExchange({ call: makeCall(), target, reply: [answering(large)] }, { signal, attempts: [makeAttempt()] }),
+});
+
+stageContract({
+  definition: responseNormalise,
+  config: { extras: ['latency'] },
+  env: makeStageEnv(pictures),
+  exchange: (signal) => {
+    const call = makeCall({ responseFormat: 'b64_json' });
+    return makeExchange({ call, target, reply: [answering(linked)] }, { signal, attempts: [makeAttempt()] });
+  },
+});
+
+stageContract({
+  definition: decode,
+  config: {},
+  env: makeStageEnv(pictures),
+  exchange: (signal) => {
+    const answer = { created: 1, images: [{ payload: link }], usage: undefined, effective: {} };
+    const response = { kind: 'images', form: undefined, framing: 'json', passThrough: false, extras: [] } as const;
+    const route = makeRoute({ decode: true });
+    return makeExchange({ target, result: completeResult(answer), response }, { signal, route });
+  },
+});
+
+stageContract({
+  definition: forward,
+  config: {},
+  env: makeStageEnv({
+    route: makeRoute({ upstream: { url: new URL('https://api.example.com'), headers: {}, timeoutMs: 1000 } }),
+    forward: {
+      async forward({ signal }) {
+        signal.throwIfAborted();
+        return { status: 200 };
+      },
+    },
+  }),
+  exchange: (signal) => makeExchange({}, { signal }),
+});
+
+stageContract({
+  definition: listModels,
+  config: {},
+  env: makeStageEnv({ catalogue: { entities } }),
+  exchange: (signal) => makeExchange({ caller: anonymous }, { signal }),
+});
+
+function consumerOf(): NonNullable<ReturnType<typeof makeCaller>['consumer']> {
+  const { consumer } = makeCaller();
+  if (consumer === undefined) throw new Error('the caller of the fixture is known');
+  return consumer;
+}
+
+/** The composite stage `fallback`, whose list does nothing. */
+function withoutList(): StageDefinition<'candidates' | 'target', 'target', unknown> {
+  const { composite: _composite, create, ...definition } = fallback;
+  return { ...definition, create: (config, env) => create(config, env, { run: () => Promise.resolve() }) };
+}

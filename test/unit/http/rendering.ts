@@ -1,0 +1,107 @@
+/** Renders images responses, and reads them back. */
+import { expect } from 'vitest';
+import type { BlobStore } from '../../../src/blobs/blob-store.ts';
+import { collect } from '../../../src/body/byte-source.ts';
+import { renderImages, type RenderContext } from '../../../src/http/images-response.ts';
+import type { ByteText, ImagePayload, SpooledFile } from '../../../src/images/payload.ts';
+import { isJsonObject } from '../../../src/json.ts';
+import type { ImagesResponse } from '../../../src/pipeline/response.ts';
+import type { ImageAnswer } from '../../../src/pipeline/result.ts';
+import { makeCall } from '../../fixtures/exchange.ts';
+
+/** What the caller wants when it says nothing. */
+export const json: ImagesResponse = {
+  kind: 'images',
+  form: undefined,
+  framing: 'json',
+  passThrough: false,
+  extras: [],
+};
+
+/** An answer of which nothing is known but its pictures. */
+export function answerOf(...payloads: readonly ImagePayload[]): ImageAnswer {
+  return { created: undefined, images: payloads.map((payload) => ({ payload })), usage: undefined, effective: {} };
+}
+
+/** A long text as it arrived, in slices. */
+export function textOf(slices: readonly Uint8Array[]): ByteText {
+  return { slices, byteLength: slices.reduce((sum, { byteLength }) => sum + byteLength, 0), escaped: false };
+}
+
+/** A picture as base64 text in one slice. */
+export function base64(text: Uint8Array): ImagePayload {
+  return { kind: 'base64', text: textOf([text]) };
+}
+
+/** A picture in a file, as far as its readers can tell. */
+export function spooled(data: Uint8Array): SpooledFile {
+  return {
+    byteLength: data.byteLength,
+    async *read() {
+      yield data.subarray(0, 1000);
+      yield data.subarray(1000);
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+/** A blob store that keeps everything in memory, under names that it counts. */
+export function fakeBlobs(): BlobStore & { readonly kept: { readonly mediaType: string; readonly bytes: Buffer }[] } {
+  const kept: { readonly mediaType: string; readonly bytes: Buffer }[] = [];
+  let names = 0;
+  return {
+    kept,
+    async put(source, mediaType) {
+      names += 1;
+      const name = `blob-${names}`;
+      kept[Number(name.slice('blob-'.length)) - 1] = { mediaType, bytes: Buffer.from(await collect(source)) };
+      return name;
+    },
+    open: () => Promise.resolve(undefined),
+    close: () => Promise.resolve(),
+  };
+}
+
+/** What stands around an answer: a gateway that hosts pictures, in the year 2025. */
+export function contextOf(given: Partial<RenderContext> = {}): RenderContext {
+  return {
+    call: makeCall(),
+    attempts: [],
+    elapsedMs: 0,
+    nowSeconds: 1_763_123_456,
+    blobs: fakeBlobs(),
+    hostedUrl: (name) => `https://pictures.example/files/${name}`,
+    ...given,
+  };
+}
+
+/** Renders an answer, and reads it to its end. */
+export async function rendered(
+  answer: ImageAnswer,
+  response: Partial<ImagesResponse> = {},
+  context: Partial<RenderContext> = {},
+) {
+  const { status, headers, body } = await renderImages(answer, { ...json, ...response }, contextOf(context));
+  if (body instanceof Uint8Array) throw new Error('this answer is to be streamed');
+  const { length } = body;
+  const collected = Buffer.from(await collect(body));
+  return { status, headers, length, body: collected, text: collected.toString() };
+}
+
+/** The events of a stream, by the rules of the HTML standard as far as they are used here. */
+export function eventsOf(
+  text: string,
+): readonly { readonly event: string; readonly data: Readonly<Record<string, unknown>> }[] {
+  expect(text.endsWith('\n\n')).toBe(true);
+  return text
+    .slice(0, -2)
+    .split('\n\n')
+    .map((block) => {
+      const fields = block.split('\n').map((line) => /^(\w+): (.*)$/.exec(line)?.slice(1) ?? [line]);
+      expect(fields.map(([name]) => name)).toEqual(['event', 'data']);
+      const [event = '', data = ''] = fields.map(([, value]) => value);
+      const document: unknown = JSON.parse(data);
+      if (!isJsonObject(document)) throw new Error('the data of an event is not an object');
+      return { event, data: document };
+    });
+}
