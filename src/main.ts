@@ -4,9 +4,7 @@ import { runCommand } from './cli/run.ts';
 
 const [major = 0] = process.versions.node.split('.').map(Number);
 if (major < 24) {
-  process.stderr.write(
-    `Pinhole needs Node 24 or later; this is ${process.versions.node}. In a checkout \`npm ci\` brings the right one: use \`npm start\`.\n`,
-  );
+  process.stderr.write(`Pinhole needs Node 24 or later; this is ${process.versions.node}.\n`);
   process.exit(1);
 }
 

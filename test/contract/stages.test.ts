@@ -1,7 +1,7 @@
 /** The contract of every stage that has no suite of its own elsewhere, each with an exchange that it serves. */
 import { hash } from 'node:crypto';
 import { bytesSource } from '../../src/body/byte-source.ts';
-import { anonymous } from '../../src/pipeline/settings.ts';
+import { anonymous, type Consumer } from '../../src/pipeline/settings.ts';
 import type { StageDefinition } from '../../src/pipeline/stage.ts';
 import type { WireRequest } from '../../src/pipeline/upstream.ts';
 import { completeResult } from '../../src/pipeline/result.ts';
@@ -32,6 +32,7 @@ import { providerConfig } from '../fixtures/providers/config.ts';
 import { answering } from '../fixtures/replies.ts';
 import { stageContract } from './stage-contract.ts';
 
+const consumer: Consumer = { id: 'web-app', user: undefined, team: undefined, models: [], budgets: [] };
 const picture = png();
 const large = { data: [{ b64_json: randomPng(20_000).toString('base64') }] };
 const linked = { data: [{ url: 'https://pictures.test/1.png' }] };
@@ -67,7 +68,7 @@ const pictures: Parameters<typeof makeStageEnv>[0] = {
 stageContract({
   definition: authenticate,
   config: {},
-  env: makeStageEnv({ catalogue: { consumersByKeyHash: new Map([[hash('sha256', 'key'), { ...consumerOf() }]]) } }),
+  env: makeStageEnv({ catalogue: { consumersByKeyHash: new Map([[hash('sha256', 'key'), consumer]]) } }),
   exchange: (signal) => makeExchange({}, { signal, request: { headers: { 'x-api-key': 'key' } } }),
 });
 
@@ -168,14 +169,8 @@ stageContract({
   exchange: (signal) => makeExchange({ caller: anonymous }, { signal }),
 });
 
-function consumerOf(): NonNullable<ReturnType<typeof makeCaller>['consumer']> {
-  const { consumer } = makeCaller();
-  if (consumer === undefined) throw new Error('the caller of the fixture is known');
-  return consumer;
-}
-
 /** The composite stage `fallback`, whose list does nothing. */
-function withoutList(): StageDefinition<'candidates' | 'target', 'target', unknown> {
+function withoutList(): StageDefinition<'candidates' | 'target', 'target'> {
   const { composite: _composite, create, ...definition } = fallback;
   return { ...definition, create: (config, env) => create(config, env, { run: () => Promise.resolve() }) };
 }

@@ -16,13 +16,14 @@ export interface Imported {
 
 const builtIn = createRegistry({ stores: [], blobStores: [] });
 
-parentPort?.on('message', (files: readonly ExtensionFile[]) => {
+const port = parentPort;
+port?.on('message', (files: readonly ExtensionFile[]) => {
   void importExtensions(files, builtIn).then(({ registry, problems }) => {
     const imported: Imported = {
       stages: [...registry.stages.keys()],
       providers: [...registry.providers.keys()],
       problems,
     };
-    parentPort?.postMessage(imported);
+    port?.postMessage(imported);
   });
 });

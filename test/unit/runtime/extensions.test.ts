@@ -4,17 +4,18 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { ExtensionFile } from '../../../src/runtime/extensions.ts';
 import type { Imported } from './extension-importer.ts';
 
 const sourceFile = (path: string): string => JSON.stringify(new URL(`../../../src/${path}`, import.meta.url).href);
 
-let importer: Worker;
+let worker: Worker;
 let folder: string;
 
 beforeAll(() => {
-  importer = new Worker(new URL('extension-importer.ts', import.meta.url), { execArgv: [] });
+  worker = new Worker(new URL('extension-importer.ts', import.meta.url), { execArgv: [] });
 });
-afterAll(() => importer.terminate());
+afterAll(() => worker.terminate());
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'pinhole-extension-'));
 });
@@ -151,8 +152,13 @@ async function write(name: string, text: string): Promise<void> {
 }
 
 async function imported(...names: readonly string[]): Promise<Imported> {
-  const answer = once(importer, 'message');
-  importer.postMessage(names.map((name, index) => ({ path: join(folder, name), pointer: `/extensions/${index}` })));
+  const files: ExtensionFile[] = names.map((name, index) => ({
+    path: join(folder, name),
+    pointer: `/extensions/${index}`,
+  }));
+  const answer = once(worker, 'message');
+  const send = (order: readonly ExtensionFile[]): void => worker.postMessage(order);
+  send(files);
   const [result] = (await answer) as [Imported];
   return result;
 }
