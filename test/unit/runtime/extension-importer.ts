@@ -16,14 +16,13 @@ export interface Imported {
 
 const builtIn = createRegistry({ stores: [], blobStores: [] });
 
-const port = parentPort;
-port?.on('message', (files: readonly ExtensionFile[]) => {
+parentPort?.on('message', (files: readonly ExtensionFile[]) => {
   void importExtensions(files, builtIn).then(({ registry, problems }) => {
     const imported: Imported = {
       stages: [...registry.stages.keys()],
       providers: [...registry.providers.keys()],
       problems,
     };
-    port?.postMessage(imported);
+    parentPort?.postMessage(imported, []);
   });
 });

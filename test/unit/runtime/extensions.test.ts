@@ -157,8 +157,7 @@ async function imported(...names: readonly string[]): Promise<Imported> {
     pointer: `/extensions/${index}`,
   }));
   const answer = once(worker, 'message');
-  const send = (order: readonly ExtensionFile[]): void => worker.postMessage(order);
-  send(files);
+  worker.postMessage(files, []);
   const [result] = (await answer) as [Imported];
   return result;
 }

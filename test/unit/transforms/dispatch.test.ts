@@ -15,7 +15,7 @@ describe('dispatch', () => {
   it('sends the request as it is, with the credential, and keeps a record of it', async () => {
     const { exchange, replies } = bench.start({ tokens: createTokenRing('sk-1') });
     const [sending] = bench.sent;
-    expect(sending?.request).toEqual({ ...request(), headers: { accept: '*/*', 'x-token': 'sk-1' } });
+    expect(sending?.request).toEqual({ ...makeRequest(), headers: { accept: '*/*', 'x-token': 'sk-1' } });
     expect(sending?.maxReplyBytes).toBe(5000);
     const attempt = { entity: 'main', provider: 'openai', model: 'gpt-image-2', startedAtMs: bench.nowMs };
     expect(exchange.attempts).toMatchObject([{ ...attempt, sent: false, status: undefined, endedAtMs: undefined }]);
@@ -48,7 +48,8 @@ describe('dispatch', () => {
     const { exchange, replies } = bench.start({}, [makeRequest('a'), makeRequest('b'), makeRequest('c')]);
     expect(bench.sent.map(({ request }) => request.url.at(-1))).toEqual(['a', 'b', 'c']);
     const answers = [makeReply(200), makeReply(201), makeReply(202)];
-    for (const [index, sending] of [...bench.sent.entries()].toReversed()) sending.resolve(answers[index] ?? makeReply(500));
+    for (const [index, sending] of [...bench.sent.entries()].toReversed())
+      sending.resolve(answers[index] ?? makeReply(500));
     expect(await replies).toEqual(answers);
     expect(exchange.attempts.map(({ status }) => status)).toEqual([200, 201, 202]);
   });
