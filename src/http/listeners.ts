@@ -130,7 +130,9 @@ function checkCertificates(addresses: readonly ListenerAddress[]): void {
       createSecureContext({ cert: tls.cert, key: tls.key });
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new OperatorError(`The certificate for ${formatListenAddress(address)} cannot be used: ${reason}`, { cause });
+      throw new OperatorError(`The certificate for ${formatListenAddress(address)} cannot be used: ${reason}`, {
+        cause,
+      });
     }
   }
 }

@@ -33,7 +33,10 @@ export interface StageDefinition<
   create(config: Config, env: StageEnv): StageHandler<Reads, Writes>;
 }
 
-/** A stage that owns a list of stages, and runs it as often as it likes. The list stands under `config.stages`. */
+/**
+ * A stage that owns a list of stages, and runs it as often as it likes. The list stands under `config.stages`; the stage's
+ * schema describes its items with `{ "$ref": "../gateway.schema.json#/definitions/stage" }`.
+ */
 export interface CompositeDefinition<
   Reads extends SlotName = SlotName,
   Writes extends SlotName = SlotName,
@@ -70,8 +73,8 @@ export type StageOutcome<Writes extends SlotName> = [Writes] extends [never]
 /** The nested list of a composite stage. */
 export interface NestedPipeline {
   /**
-   * Runs the list once. Slots that it fills are empty again at the start of each run. An early answer within ends the
-   * run with the `response` slot filled.
+   * Runs the list once. Slots that it fills are empty again at the start of each run; those that it only changes are as
+   * they were when a run has failed. An early answer within ends the run with the `response` slot filled.
    * @param given slots to set for this run, such as the `target` to try
    */
   run(exchange: Exchange, given?: Partial<Readonly<Slots>>): Promise<void>;

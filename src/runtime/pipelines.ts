@@ -1,6 +1,7 @@
 /** From a list of stages in the file to a pipeline that can run, or to what is wrong with it. */
 import type { StageFile } from '../generated/gateway.ts';
 import type { SlotName } from '../pipeline/exchange.ts';
+import { isJsonObject } from '../json.ts';
 import { checkOrder, type PlacedStage } from '../pipeline/order.ts';
 import type { Registry } from '../pipeline/registry.ts';
 import { nestedPipeline, type CompiledStage } from '../pipeline/run.ts';
@@ -75,6 +76,13 @@ function compileStage(
   sources: PipelineSources,
 ): CompiledStage {
   const nested = definition.composite === true ? nestedStages(file) : [];
+  if (
+    Array.isArray(file.config['stages']) &&
+    definition.composite === true &&
+    nested.length < file.config['stages'].length
+  ) {
+    throw new ConfigError('/stages', `the schema of \`${definition.name}\` does not describe its \`stages\` as stages`);
+  }
   const compiled = compilePipeline(nested, `${pointer}/config/stages`, env, sources);
   const log = env.log.child({ stage: definition.name });
   // The config has just been validated against the definition's own schema.
@@ -94,5 +102,10 @@ function compileStage(
 /** The list that a composite stage owns: stages under the schema that all of them share. */
 function nestedStages(file: StageFile): readonly StageFile[] {
   const { stages } = file.config;
-  return Array.isArray(stages) ? (stages as readonly StageFile[]) : [];
+  return Array.isArray(stages) ? stages.filter(isStageFile) : [];
+}
+
+/** What a stage's schema makes of an item of its list; names that stayed texts were not described as stages there. */
+function isStageFile(item: unknown): item is StageFile {
+  return isJsonObject(item) && typeof item['plugin'] === 'string' && isJsonObject(item['config']);
 }

@@ -16,9 +16,11 @@ export const constrain = defineStage({
   writes: ['candidates', 'target'],
   before: ['reply'],
   create(_config, env) {
-    return function constrain({ caller, candidates }) {
+    return function constrain({ caller, candidates, target: wanted }) {
       const allowed = candidates.filter((candidate) => mayUse(caller, env.route, candidate));
-      const [target] = allowed;
+      // Within a `fallback` the wanted one is not the first, and those before it have had their turn.
+      const place = candidates.indexOf(wanted);
+      const target = allowed.find((candidate) => candidates.indexOf(candidate) >= place);
       if (target === undefined) {
         const model = candidates[0]?.alias ?? candidates[0]?.model ?? '';
         throw new GatewayError('model_not_allowed', `You may not use the model \`${model}\`.`, { param: 'model' });

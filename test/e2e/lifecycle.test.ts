@@ -1,6 +1,8 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { gatewayConfig, openAiEntity, sandboxEntity } from '../fixtures/gateway-config.ts';
-import { runGateway, startGateway } from '../fixtures/gateway.ts';
+import { gatewayConfig, openAiEntity, openAiRoutes, sandboxEntity } from '../fixtures/gateway-config.ts';
+import { runGateway, startGateway, type Gateway } from '../fixtures/gateway.ts';
 import { picturesOf } from '../fixtures/openai-client.ts';
 import { startSetting } from '../fixtures/setting.ts';
 
@@ -45,6 +47,37 @@ describe('SIGTERM', () => {
     await setting.stop();
     expect(await call).toBe('failed');
     expect(setting.fake.requests[0]?.fate).toBe('aborted');
+  });
+});
+
+describe('a stop', () => {
+  /** Milliseconds: well under every timeout of a connection that would end the wait by itself. */
+  const soonMs = 5000;
+
+  it('is not held up by a connection on which nothing was ever sent', async () => {
+    const gateway = await startGateway({ config: gatewayConfig([sandboxEntity()]) });
+    const idle = await openSocket(gateway);
+    gateway.signal('SIGTERM');
+    expect(await gateway.output.exit(soonMs)).toBe(0);
+    idle.destroy();
+    await gateway.stop();
+  });
+
+  it('is not held up by an upload that was refused and given up', async () => {
+    const gateway = await startGateway({
+      config: gatewayConfig([sandboxEntity()], { routes: openAiRoutes(['sandbox'], { max_size_upload: 1000 }) }),
+    });
+    const socket = await openSocket(gateway);
+    socket.write(
+      'POST /v1/images/edits HTTP/1.1\r\nhost: a\r\ncontent-type: multipart/form-data; boundary=x\r\n' +
+        'content-length: 50000000\r\nexpect: 100-continue\r\n\r\n',
+    );
+    const [answer]: unknown[] = await once(socket, 'data');
+    expect(String(answer)).toMatch(/^HTTP\/1\.1 413 /);
+    socket.destroy();
+    gateway.signal('SIGTERM');
+    expect(await gateway.output.exit(soonMs)).toBe(0);
+    await gateway.stop();
   });
 });
 
@@ -121,3 +154,10 @@ describe('a first start', () => {
     await expect.poll(() => gateway.output.stderr()).toMatch(/OPEN: +no consumers/);
   });
 });
+
+async function openSocket(gateway: Gateway): Promise<Socket> {
+  const { hostname, port } = new URL(gateway.url);
+  const socket = connect(Number(port), hostname);
+  await once(socket, 'connect');
+  return socket;
+}

@@ -34,7 +34,8 @@ describe('saving under traffic', () => {
         await pause(15);
       }
     }
-    await gateway.apply(versionedConfig(fake, 201));
+    await gateway.write(versionedConfig(fake, 201));
+    await expect.poll(() => askVersion(gateway), { timeout: 10_000, interval: 5 }).toBe(201);
     await traffic.pass(100);
     const report = await traffic.stop();
     await annotate(JSON.stringify({ ...report, failures: report.failures.length }));

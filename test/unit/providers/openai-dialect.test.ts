@@ -218,8 +218,8 @@ describe('the OpenAI dialect', () => {
       ['a document of 100 KiB', answer({ error: { message: 'x'.repeat(100 * 1024) } })],
       ['a body that breaks off', pieces([Buffer.from('{"error":')], new GatewayError('upstream_error', 'broke'))],
     ])('goes by the status where the body is %s', async (_, body) => {
-      const error = await dialect.fault({ status: 503, headers: {}, body });
-      expect(error).toMatchObject({ code: 'upstream_error', message: 'The provider failed with status 503.' });
+      const error = await dialect.fault({ status: 422, headers: {}, body });
+      expect(error).toMatchObject({ code: 'invalid_value', message: 'The provider answered with status 422.' });
     });
   });
 });

@@ -16,7 +16,8 @@ import {
   makeTarget,
 } from '../../fixtures/exchange.ts';
 
-const handle = providerTransform.create({}, makeStageEnv());
+const hosting = { publicUrl: undefined, path: '/files/:name' };
+const handle = providerTransform.create({}, makeStageEnv({ catalogue: { hosting } }));
 
 /** Encodes a call to a request with the call in it, and leaves out what it is told. */
 function provider(maxImages: number, dropped: (call: TargetCall) => readonly string[] = () => []): Provider {
@@ -68,6 +69,13 @@ describe('provider-transform', () => {
     expect((await encode(explicit, provider(10), settings)).values).toMatchObject([
       { n: 1, quality: 'high', responseFormat: 'b64_json' },
     ]);
+  });
+
+  it('refuses links that nobody could give, before anything is sent', () => {
+    const target = makeTarget({ entity: makeEntity({ provider: provider(1) }) });
+    const exchange = makeExchange({ call: makeCall({ responseFormat: 'url' }), target });
+    const unable = providerTransform.create({}, makeStageEnv());
+    expect(() => unable(exchange)).toThrow(expect.objectContaining({ code: 'unsupported_parameter' }));
   });
 
   it('takes the options of the operation', async () => {
