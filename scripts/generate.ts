@@ -18,8 +18,7 @@ const banner = '/* Generated from schemas/ by `npm run generate`. Do not edit. *
 const typeNames: Readonly<Record<string, string>> = {
   gateway: 'GatewayFile',
   entity: 'EntityFile',
-  'api/generation': 'GenerationRequest',
-  'api/edit': 'EditRequest',
+  'api/images-request': 'ImagesRequest',
   'api/images-response': 'ImagesResponseBody',
   'api/error-response': 'ErrorResponseBody',
 };

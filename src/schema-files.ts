@@ -23,7 +23,7 @@ export function schemaNames(): readonly string[] {
 const schemasByName = new Map<string, JsonSchema>();
 
 /**
- * A schema by its name below the folder, such as `gateway`, `stages/parse` or `api/generation`: read once, complete in
+ * A schema by its name below the folder, such as `gateway`, `stages/parse` or `api/images-request`: read once, complete in
  * itself (every `$ref` is replaced by what it names) and without the arms that only editors need.
  * @throws Error when there is no such schema
  */

@@ -2,7 +2,7 @@
 import { LongText } from '../body/long-text.ts';
 import { GatewayError } from '../errors.ts';
 import { isJsonObject, type JsonValue } from '../json.ts';
-import type { ImageCall, ImageParameters, InputImage, Operation, ResponseFormat } from '../pipeline/call.ts';
+import type { ImageCall, ImageParameters, Operation, ResponseFormat } from '../pipeline/call.ts';
 import type { Route } from '../pipeline/settings.ts';
 import { schemaFile } from '../schema-files.ts';
 import { compileRequestValidator } from '../validation.ts';
@@ -18,7 +18,7 @@ export interface DraftCall {
   readonly mask: PictureSource | undefined;
 }
 
-const validateRequest = compileRequestValidator(schemaFile('api/generation'));
+const validateRequest = compileRequestValidator(schemaFile('api/images-request'));
 
 const pictureMembers = ['image', 'image[]', 'images', 'images[]'] as const;
 const maskMembers = ['mask', 'mask[]'] as const;
@@ -84,15 +84,6 @@ export function draftCall(given: CallMembers, route: Route, maxImages: number): 
     images,
     mask,
   };
-}
-
-/** Completes a draft with its pictures. */
-export function withPictures(
-  { call }: DraftCall,
-  images: readonly InputImage[],
-  mask: InputImage | undefined,
-): ImageCall {
-  return { ...call, images, mask };
 }
 
 /** Without the members that are `null`, which clients send for absent ones; long texts that are no pictures become strings. */

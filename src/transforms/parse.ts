@@ -1,6 +1,6 @@
 import schema from '../../schemas/stages/parse.schema.json' with { type: 'json' };
-import { createDataUriReader, InvalidDataUri, isDataUri, type DataUriReader } from '../body/data-uri.ts';
-import { JsonScanError, scanJson } from '../body/json-scan.ts';
+import { createDataUriReader, InvalidDataUri, isDataUri } from '../body/data-uri.ts';
+import { JsonScanError, scanJson, type LongTextSink } from '../body/json-scan.ts';
 import { readMultipart } from '../body/multipart.ts';
 import { createSpool, type Spool } from '../body/spool.ts';
 import { GatewayError } from '../errors.ts';
@@ -25,7 +25,7 @@ export const parse = defineStage({
   writes: ['call'],
   create({ max_images: maxImages }: ParseConfig, env) {
     return async function parse(exchange) {
-      const taking: Taking = { exchange, spool: env.spool, maxImages };
+      const taking: Taking = { exchange, spool: env.spool };
       const draft = draftCall(await readMembers(taking), exchange.route, maxImages);
       const images: InputImage[] = [];
       for (const source of draft.images) images.push(await resolvePicture(source, taking));
@@ -38,13 +38,13 @@ export const parse = defineStage({
 interface Taking {
   readonly exchange: Exchange;
   readonly spool: SpoolSettings;
-  readonly maxImages: number;
 }
 
 /** The largest JSON around the pictures. */
 const maxSkeletonBytes = 1024 * 1024;
 const maxJsonDepth = 32;
-const maxFields = 128;
+/** Far more than any call has; how many pictures it may have is checked, and said, by name. */
+const maxParts = 256;
 /** Base64 text of a picture shorter than this is an ordinary string of the document. */
 const longTextBytes = 1024;
 
@@ -80,13 +80,13 @@ async function readDocument(taking: Taking): Promise<unknown> {
 }
 
 /** Takes in the picture of a data URI where it stands in the document. */
-function pictureSink(param: PictureParam, taking: Taking): DataUriReader {
+function pictureSink(param: PictureParam, taking: Taking): LongTextSink {
   const reader = createDataUriReader(openSpool(taking));
   return {
     ...reader,
     write: (slice) => asInvalidImage(param, () => reader.write(slice)),
     // Stands in the document in place of the text.
-    finish: async () => new TakenPicture(await asInvalidImage(param, () => reader.finish())) as never,
+    finish: async () => new TakenPicture(await asInvalidImage(param, () => reader.finish())),
   };
 }
 
@@ -94,12 +94,12 @@ async function readForm(contentType: string, taking: Taking): Promise<CallMember
   const { route } = taking.exchange;
   const form = await readMultipart(taking.exchange.body, contentType, {
     limits: {
-      fields: maxFields,
+      fields: maxParts,
       // A field may hold a picture as a data URI; for every other one `draftCall` has a bound of its own.
       fieldBytes: route.maxUploadBytes,
-      files: taking.maxImages + 2,
+      files: maxParts,
       fileBytes: route.maxUploadBytes,
-      parts: maxFields + taking.maxImages + 2,
+      parts: maxParts,
       headerPairs: 32,
     },
     longTextBytes,

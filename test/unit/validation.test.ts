@@ -62,7 +62,7 @@ describe('the validator for configuration', () => {
 });
 
 describe('the validator for requests', () => {
-  const validate = compileRequestValidator(schemaFile('api/generation'));
+  const validate = compileRequestValidator(schemaFile('api/images-request'));
 
   it.each([
     [{}],

@@ -1,6 +1,6 @@
 /* Generated from schemas/ by `npm run generate`. Do not edit. */
 
-export interface GenerationRequest {
+export interface ImagesRequest {
   /**
    * What the picture should show.
    */
