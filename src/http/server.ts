@@ -54,8 +54,8 @@ export interface GatewayServer {
   /** New connections get this certificate. Without effect on a server of plain HTTP. */
   setTls(tls: TlsSettings): void;
   /**
-   * From now on the connections are used up: each is closed as soon as its answers are finished, and a request whose
-   * head never completes is given up after `headersMs`. Upgraded connections are left alone.
+   * From now on the connections are used up: each is closed as soon as its answers are finished, one that stays silent
+   * in a moment, and a request whose head never completes after `headersMs`. Upgraded connections are left alone.
    */
   retire(headersMs: number): void;
 }
@@ -72,6 +72,9 @@ const options = {
   maxHeaderSize: 16 * 1024,
   noDelay: true,
 };
+
+/** Milliseconds that a new connection gets for its first byte once the server retires: its request may be on the way. */
+const silentMs = 500;
 
 /** Milliseconds for a TLS handshake. */
 const handshakeTimeout = 10_000;
@@ -157,8 +160,11 @@ export function createGatewayServer({
       node.close();
       for (const connection of connections.all()) retireConnection(connection);
       // Node looks for slow heads only as long as it listens.
-      const sweep = setTimeout(() => closeUnused(connections), headersMs);
-      void connections.ended().then(() => clearTimeout(sweep));
+      const sweeps = [
+        setTimeout(() => closeUnused(connections, 'silent'), Math.min(silentMs, headersMs)),
+        setTimeout(() => closeUnused(connections, 'all'), headersMs),
+      ];
+      void connections.ended().then(() => sweeps.forEach(clearTimeout));
     },
   };
 }
@@ -286,8 +292,9 @@ function retireConnection(connection: Connection): void {
   }
 }
 
-function closeUnused(connections: Connections): void {
+/** @param which `silent`: those on which not one byte has come; `all`: also those with half a head */
+function closeUnused(connections: Connections, which: 'silent' | 'all'): void {
   for (const { socket, unanswered, upgraded } of connections.all()) {
-    if (unanswered.size === 0 && !upgraded) socket.destroy();
+    if (unanswered.size === 0 && !upgraded && (which === 'all' || socket.bytesRead === 0)) socket.destroy();
   }
 }

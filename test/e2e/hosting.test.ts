@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { gatewayConfig, openAiEntity, openAiRoutes } from '../fixtures/gateway-config.ts';
+import { gatewayConfig, openAiEntity } from '../fixtures/gateway-config.ts';
 import { callerKey } from '../fixtures/openai-client.ts';
 import { randomPng, sha256 } from '../fixtures/pictures.ts';
 import { jsonOf, startSetting, type Setting } from '../fixtures/setting.ts';
@@ -12,10 +12,6 @@ beforeAll(async () => {
     config: (fake) =>
       gatewayConfig([openAiEntity(fake)], {
         consumers: [{ id: 'web-app', key: callerKey }],
-        routes: [
-          ...openAiRoutes(['openai-main']),
-          { id: 'files', path: '/v1/images/files/:name', methods: ['GET', 'HEAD'], pipeline: ['serve-image'] },
-        ],
       }),
   });
   setting.fake.draw(picture);

@@ -55,16 +55,15 @@ describe('a stop', () => {
   const soonMs = 5000;
 
   it('is not held up by a connection on which nothing was ever sent', async () => {
-    const gateway = await startGateway({ config: gatewayConfig([sandboxEntity()]) });
+    await using gateway = await startGateway({ config: gatewayConfig([sandboxEntity()]) });
     const idle = await openSocket(gateway);
     gateway.signal('SIGTERM');
     expect(await gateway.output.exit(soonMs)).toBe(0);
     idle.destroy();
-    await gateway.stop();
   });
 
   it('is not held up by an upload that was refused and given up', async () => {
-    const gateway = await startGateway({
+    await using gateway = await startGateway({
       config: gatewayConfig([sandboxEntity()], { routes: openAiRoutes(['sandbox'], { max_size_upload: 1000 }) }),
     });
     const socket = await openSocket(gateway);
@@ -77,7 +76,6 @@ describe('a stop', () => {
     socket.destroy();
     gateway.signal('SIGTERM');
     expect(await gateway.output.exit(soonMs)).toBe(0);
-    await gateway.stop();
   });
 });
 
