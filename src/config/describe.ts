@@ -1,4 +1,4 @@
-import { createHmac, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { pointerTo } from '../json-pointer.ts';
 import { isJsonObject } from '../json.ts';
 import { Secret } from '../secret.ts';
@@ -18,7 +18,7 @@ export interface SecretMark {
   readonly shown: string;
 }
 
-const markingKey = randomBytes(32);
+const markingKey = randomBytes(32).toString('hex');
 
 const redacted = '[redacted]';
 
@@ -81,5 +81,5 @@ function describeText(text: string): Description {
 }
 
 function mark(secret: string, shown: string): SecretMark {
-  return { secret: createHmac('sha256', markingKey).update(secret).digest('hex').slice(0, 16), shown };
+  return { secret: hash('sha256', markingKey + secret).slice(0, 16), shown };
 }

@@ -1,9 +1,10 @@
 import { dirname, resolve } from 'node:path';
-import { parseDocument, type ConfigDocument } from './document.ts';
+import type { ConfigDocument } from './document.ts';
 import { decodeText, digestFiles, readFileBounded, type FileRead } from './files.ts';
 import { filesNamedIn, type ExtensionFile } from './named-files.ts';
 import { finishProblems, type PlacedProblem, type PointedProblem, type Problem } from './problems.ts';
 import { createRedactor, secretTextsIn } from './redact.ts';
+import { readDocument } from './read-document.ts';
 import { expandReferences, type Expansion } from './references.ts';
 
 /** A configuration is never this large; a mistyped path may well be. */
@@ -43,7 +44,7 @@ export async function readConfig({ path, env }: ReadOptions): Promise<ReadConfig
   const folder = dirname(absolutePath);
   const file = await readFileBounded(absolutePath, mostConfigBytes);
   const text = file.kind === 'read' ? decodeText(file.bytes) : '';
-  const document = parseDocument(text ?? '');
+  const document = await readDocument(text ?? '');
   const expansion = await expandReferences(document.value, { env, folder });
   const named = await filesNamedIn(expansion.value, folder);
   const contents = new Map<string, FileRead>([[absolutePath, file], ...expansion.files, ...named.contents]);
