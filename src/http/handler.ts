@@ -132,8 +132,19 @@ async function answer(
     if (error.code === 'client_closed_request') return { kind: 'aborted', status: error.status, error };
     if (error.code === 'internal_error') exchange.log.error('internal error', { error: thrown });
     if (hasBegun(live)) breakOff(live);
-    else await sendResponse(live, errorResponse(error), answerHeaders(exchange), AbortSignal.timeout(errorDeadlineMs));
+    else await sendError(exchange, error);
     return { kind: 'failed', status: error.status, error };
+  }
+}
+
+/** Never throws: what was deferred has to run, whether or not anybody takes the error off our hands. */
+async function sendError(exchange: RunningExchange, error: GatewayError): Promise<void> {
+  try {
+    const deadline = AbortSignal.timeout(errorDeadlineMs);
+    await sendResponse(exchange.live, errorResponse(error), answerHeaders(exchange), deadline);
+  } catch (unsent) {
+    exchange.log.debug('an error was not taken', { error: unsent });
+    breakOff(exchange.live);
   }
 }
 

@@ -39,43 +39,16 @@ export function checkOrder(
 ): readonly OrderProblem[] {
   const inOrder = flatten(pipeline);
   const problems: OrderProblem[] = [];
-  /** The stage that filled each slot; undefined for what is given, or should have been. */
-  const filled = new Map<SlotName, PlacedStage | undefined>(givenSlots.map((slot) => [slot, undefined]));
+  const filled: FilledSlots = new Map(givenSlots.map((slot) => [slot, undefined]));
 
   for (const [index, stage] of inOrder.entries()) {
     const below = inOrder.slice(index + 1);
-    const report = (message: string): void => void problems.push({ pointer: stage.pointer, message });
-
-    for (const slot of stage.reads) {
-      const lateProducer = below.find((other) => fills(other, slot));
-      if (!filled.has(slot)) {
-        report(
-          lateProducer === undefined
-            ? `${quote(stage.name)} reads ${quote(slot)}, which no stage of this pipeline fills: add ${choice(producers(slot))} above it`
-            : `${quote(stage.name)} reads ${quote(slot)}, which ${quote(lateProducer.name)} fills only further down: move ${quote(lateProducer.name)} above ${quote(stage.name)}`,
-        );
-      } else if (filled.get(slot) === undefined && lateProducer !== undefined) {
-        report(
-          `${quote(stage.name)} reads ${quote(slot)} before ${quote(lateProducer.name)} has established it: move ${quote(lateProducer.name)} above ${quote(stage.name)}`,
-        );
-      }
-    }
-    for (const slot of stage.before) {
-      const culprit = filled.get(slot);
-      if (culprit !== undefined && !stage.writes.includes(slot)) {
-        report(
-          `${quote(stage.name)} must run before ${quote(slot)} is there, but ${quote(culprit.name)} above it fills that: move ${quote(stage.name)} above ${quote(culprit.name)}`,
-        );
-      }
-    }
-    for (const slot of stage.writes) {
-      const culprit = filled.get(slot);
-      if (culprit !== undefined && fills(stage, slot)) {
-        report(
-          `${quote(stage.name)} fills ${quote(slot)}, which ${quote(culprit.name)} above it has filled already: remove one of them`,
-        );
-      }
-    }
+    const messages = [
+      ...wrongReads(stage, below, filled, producers),
+      ...wrongGates(stage, filled),
+      ...wrongWrites(stage, filled),
+    ];
+    problems.push(...messages.map((message) => ({ pointer: stage.pointer, message })));
     for (const slot of stage.writes) {
       if (fills(stage, slot)) filled.set(slot, stage);
       // That it is missing has been said; who fills it further down makes no mistake of its own.
@@ -92,6 +65,55 @@ export function checkOrder(
   return problems;
 }
 
+/** The stage that filled each slot; undefined for what is given, or should have been. */
+type FilledSlots = Map<SlotName, PlacedStage | undefined>;
+
+/** Rules 1 and 4. What one stage further down would mend is one problem. */
+function wrongReads(
+  stage: PlacedStage,
+  below: readonly PlacedStage[],
+  filled: FilledSlots,
+  producers: (slot: SlotName) => readonly string[],
+): readonly string[] {
+  const late = (slot: SlotName): string | undefined => below.find((other) => fills(other, slot))?.name;
+  const empty = stage.reads.filter((slot) => !filled.has(slot));
+  const unfounded = stage.reads.filter((slot) => filled.has(slot) && filled.get(slot) === undefined && late(slot));
+  const name = quote(stage.name);
+  return [
+    ...Array.from(Map.groupBy(empty, late), ([producer, slots]) =>
+      producer === undefined
+        ? slots.map(
+            (slot) =>
+              `${name} reads ${quote(slot)}, which no stage of this pipeline fills: add ${choice(producers(slot))} above it`,
+          )
+        : `${name} reads ${all(slots)}, which ${quote(producer)} fills only further down: move ${quote(producer)} above ${name}`,
+    ).flat(),
+    ...Array.from(
+      Map.groupBy(unfounded, late),
+      ([producer = '', slots]) =>
+        `${name} reads ${all(slots)} before ${quote(producer)} has established it: move ${quote(producer)} above ${name}`,
+    ),
+  ];
+}
+
+/** Rule 3. */
+function wrongGates(stage: PlacedStage, filled: FilledSlots): readonly string[] {
+  return stage.before.flatMap((slot) => {
+    const culprit = filled.get(slot);
+    if (culprit === undefined || stage.writes.includes(slot)) return [];
+    return `${quote(stage.name)} must run before ${quote(slot)} is there, but ${quote(culprit.name)} above it fills that: move ${quote(stage.name)} above ${quote(culprit.name)}`;
+  });
+}
+
+/** Rule 2. */
+function wrongWrites(stage: PlacedStage, filled: FilledSlots): readonly string[] {
+  return stage.writes.flatMap((slot) => {
+    const culprit = filled.get(slot);
+    if (culprit === undefined || !fills(stage, slot)) return [];
+    return `${quote(stage.name)} fills ${quote(slot)}, which ${quote(culprit.name)} above it has filled already: remove one of them`;
+  });
+}
+
 /** Whether a stage fills a slot from nothing, as opposed to changing what is there. */
 function fills(stage: PlacedStage, slot: SlotName): boolean {
   return stage.writes.includes(slot) && !stage.reads.includes(slot);
@@ -103,6 +125,8 @@ function flatten(pipeline: readonly PlacedStage[]): PlacedStage[] {
 }
 
 const quote = (name: string): string => `\`${name}\``;
+
+const all = (names: readonly string[]): string => names.map(quote).join(' and ');
 
 function choice(names: readonly string[]): string {
   return names.length === 0 ? 'a stage that does' : names.map(quote).join(' or ');

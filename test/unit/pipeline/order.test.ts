@@ -72,8 +72,7 @@ describe('a stage that reads a slot', () => {
 
   it('is the only one at fault when the stage that fills it comes too late', () => {
     expect(problems([builtIn('parse'), builtIn('constrain'), builtIn('route-resolve'), answer])).toEqual([
-      '1: `constrain` reads `candidates`, which `route-resolve` fills only further down: move `route-resolve` above `constrain`',
-      '1: `constrain` reads `target`, which `route-resolve` fills only further down: move `route-resolve` above `constrain`',
+      '1: `constrain` reads `candidates` and `target`, which `route-resolve` fills only further down: move `route-resolve` above `constrain`',
     ]);
   });
 
@@ -167,8 +166,7 @@ describe('a composite', () => {
   it('needs its own slots before those of its list', () => {
     const fallback = builtIn('fallback', [builtIn('parse'), builtIn('route-resolve')]);
     expect(problems([fallback, answer])).toEqual([
-      '0: `fallback` reads `candidates`, which `route-resolve` fills only further down: move `route-resolve` above `fallback`',
-      '0: `fallback` reads `target`, which `route-resolve` fills only further down: move `route-resolve` above `fallback`',
+      '0: `fallback` reads `candidates` and `target`, which `route-resolve` fills only further down: move `route-resolve` above `fallback`',
     ]);
   });
 
