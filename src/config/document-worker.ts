@@ -1,7 +1,19 @@
-/** The thread that parses one large file, and ends. */
-import { parentPort, workerData } from 'node:worker_threads';
-import { parseDocument } from './document.ts';
+/** The thread that parses large files. */
+import { parentPort } from 'node:worker_threads';
+import { parseDocument, type ConfigDocument } from './document.ts';
 
-const { value, problems } = parseDocument(String(workerData));
-// oxlint-disable-next-line unicorn/require-post-message-target-origin -- The other side is a thread, not a window.
-parentPort?.postMessage({ value, problems });
+export interface ParseOrder {
+  readonly id: number;
+  readonly text: string;
+}
+
+export interface ParseReport extends Pick<ConfigDocument, 'value' | 'problems'> {
+  readonly id: number;
+}
+
+parentPort?.on('message', ({ id, text }: ParseOrder) => {
+  const { value, problems } = parseDocument(text);
+  const report: ParseReport = { id, value, problems };
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- The other side is a thread, not a window.
+  parentPort?.postMessage(report);
+});

@@ -75,9 +75,11 @@ export async function watchPoints(paths: readonly string[]): Promise<Map<string,
 
 async function examine(path: string): Promise<Entry> {
   try {
-    const stats = await lstat(path);
+    const stats = await lstat(path, { bigint: true });
     if (stats.isSymbolicLink()) return { kind: 'link', target: await readlink(path) };
-    return stats.isDirectory() ? { kind: 'directory', identity: `${stats.dev}:${stats.ino}` } : { kind: 'leaf' };
+    if (!stats.isDirectory()) return { kind: 'leaf' };
+    // A directory made anew often gets the number of the one that was removed.
+    return { kind: 'directory', identity: `${stats.dev}:${stats.ino}:${stats.birthtimeNs}` };
   } catch {
     // Missing, or not for us to see: either way the search ends here and goes on when the entry changes.
     return { kind: 'leaf' };
