@@ -14,6 +14,5 @@ export interface ParseReport extends Pick<ConfigDocument, 'value' | 'problems'> 
 parentPort?.on('message', ({ id, text }: ParseOrder) => {
   const { value, problems } = parseDocument(text);
   const report: ParseReport = { id, value, problems };
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- The other side is a thread, not a window.
   parentPort?.postMessage(report);
 });

@@ -72,7 +72,6 @@ function startThread(): RunningThread {
       const order: ParseOrder = { id: (lastId += 1), text };
       const answer = Promise.withResolvers<ParseReport>();
       waiting.set(order.id, answer);
-      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- The other side is a thread, not a window.
       worker.postMessage(order);
       return answer.promise;
     },

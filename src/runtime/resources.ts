@@ -63,7 +63,7 @@ export function createResources(log: Logger): Resources {
         }
         shared.holders.add(self);
         mine.add(shared);
-        // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- The key vouches for the type: the same code made it.
+        // The key vouches for the type: the same code made it.
         return shared.value as ReturnType<typeof create>;
       },
       async release() {

@@ -49,7 +49,6 @@ export async function startWorker(settings: WorkerSettings): Promise<SqliteThrea
     }
   }
 
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- The other side is a thread, not a window.
   const send = (order: WorkerOrder): void => worker.postMessage(order);
 
   async function ended(): Promise<void> {

@@ -143,7 +143,6 @@ function createBatchRunner(
 }
 
 function serve(port: MessagePort, settings: WorkerSettings): void {
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- The other side is a thread, not a window.
   const report = (message: WorkerReport): void => port.postMessage(message);
 
   /** The value of some work on the file; undefined when it failed, and has been reported. */

@@ -75,7 +75,7 @@ async function listen(server: Server): Promise<number> {
 }
 
 function portOf(server: Server): number {
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a listening TCP server has no other address
+  // A listening TCP server has no other address
   return (server.address() as AddressInfo).port;
 }
 
