@@ -32,7 +32,9 @@ export function brokenError(cause: unknown): GatewayError {
   if (isNotHttp(cause)) {
     return new GatewayError('upstream_invalid_response', 'The provider’s answer is not valid HTTP.', { cause });
   }
+  // The picture may have been made and billed: a caller that sends the call again may pay twice.
   return new GatewayError('upstream_error', 'The connection to the provider broke before its answer was complete.', {
+    retry: false,
     cause,
   });
 }

@@ -86,7 +86,7 @@ export function errorReply(
 
 /** What a reader of the connection sees when the other side resets it. */
 export function brokenConnection(): GatewayError {
-  return new GatewayError('upstream_error', 'The connection to the provider broke.');
+  return new GatewayError('upstream_error', 'The connection to the provider broke.', { retry: false });
 }
 
 /** The same body, until the connection breaks. @param fraction of it that still arrives, 0 to 1 */

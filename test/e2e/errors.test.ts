@@ -184,6 +184,14 @@ describe('x-should-retry, obeyed by OpenAI’s client', () => {
     expect(await callsOf(() => patient().images.generate({ prompt: 'a lighthouse' }))).toBe(1);
   });
 
+  it.each(['before_headers', 'mid_body'] as const)(
+    'keeps a call from being sent again whose answer was lost, cut %s',
+    async (cut) => {
+      setting.fake.always({ cut });
+      expect(await callsOf(() => patient().images.generate({ prompt: 'a lighthouse' }))).toBe(1);
+    },
+  );
+
   it('keeps a call from being sent again whose credential was refused', async () => {
     setting.fake.always({ status: 401, body: failure('invalid_api_key') });
     expect(await callsOf(() => patient().images.generate({ prompt: 'a lighthouse' }))).toBe(1);
