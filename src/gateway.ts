@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createAdminHandler } from './admin/admin.ts';
 import { blobStores } from './blobs/index.ts';
 import { describeConfig } from './config/describe.ts';
-import { readConfig, validateConfig } from './config/load.ts';
+import { readConfig, validateConfig, type LoadResult, type ReadConfig } from './config/load.ts';
 import { createReloader, type LoadOutcome, type ReloadResult, type ReloadTrigger } from './config/reload.ts';
 import type { Problem } from './config/problems.ts';
 import { createWatcher } from './config/watch.ts';
@@ -18,7 +18,7 @@ import { createListeners, type BoundAddress, type Listeners, type ListenerSettin
 import { createPictureFetcher } from './http/picture-fetcher.ts';
 import { stopPainter } from './images/painter.ts';
 import { silentLog, type RootLogger } from './log.ts';
-import { createRegistry } from './pipeline/registry.ts';
+import { createRegistry, type Registry } from './pipeline/registry.ts';
 import type { Clock } from './pipeline/stage.ts';
 import { providers } from './providers/index.ts';
 import { systemClock } from './runtime/clock.ts';
@@ -91,8 +91,7 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
     const read = await readConfig({ path: configPath, env });
     const { digest, files } = read;
     if (digest === digestInForce) return { kind: 'unchanged', digest, files };
-    const { registry, problems } = await importExtensions(read.extensions, builtIn);
-    const loaded = validateConfig(read, registry, problems);
+    const { registry, loaded } = await validateWithExtensions(read);
     if (loaded.kind === 'invalid') return loaded;
     const { config, tls } = loaded;
 
@@ -195,6 +194,14 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
   }
 }
 
+/** A file that was read, checked with the stages and providers of its own extensions. */
+export async function validateWithExtensions(
+  read: ReadConfig,
+): Promise<{ readonly registry: Registry; readonly loaded: LoadResult }> {
+  const { registry, problems } = await importExtensions(read.extensions, builtIn);
+  return { registry, loaded: validateConfig(read, registry, problems) };
+}
+
 /**
  * All that is wrong with a file: what a reload would check, without opening or starting anything.
  */
@@ -202,9 +209,7 @@ export async function checkConfig({
   configPath,
   env,
 }: Pick<GatewayOptions, 'configPath' | 'env'>): Promise<readonly Problem[]> {
-  const read = await readConfig({ path: configPath, env });
-  const { registry, problems } = await importExtensions(read.extensions, builtIn);
-  const loaded = validateConfig(read, registry, problems);
+  const { registry, loaded } = await validateWithExtensions(await readConfig({ path: configPath, env }));
   if (loaded.kind === 'invalid') return loaded.problems;
   const resources = createResources(silentLog);
   const lease = resources.lease();

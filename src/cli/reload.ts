@@ -1,8 +1,7 @@
-import { readConfig, validateConfig } from '../config/load.ts';
-import { builtIn } from '../gateway.ts';
+import { readConfig } from '../config/load.ts';
+import { validateWithExtensions } from '../gateway.ts';
 import { isJsonObject } from '../json.ts';
 import { parseListenAddress } from '../listen-address.ts';
-import { importExtensions } from '../runtime/extensions.ts';
 import { printProblems } from './print-problems.ts';
 import type { Command, Terminal } from './terminal.ts';
 
@@ -11,9 +10,7 @@ export const reload: Command = {
   usage: 'reload',
   about: 'make the running gateway read its file now, and say what came of it',
   async run({ config }, terminal) {
-    const read = await readConfig({ path: config, env: terminal.env });
-    const { registry, problems } = await importExtensions(read.extensions, builtIn);
-    const loaded = validateConfig(read, registry, problems);
+    const { loaded } = await validateWithExtensions(await readConfig({ path: config, env: terminal.env }));
     if (loaded.kind === 'invalid') {
       terminal.err(printProblems(loaded.problems, terminal.colour));
       return 1;

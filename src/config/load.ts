@@ -14,7 +14,7 @@ import { checkRoutes } from './check-routes.ts';
 import type { Position } from './document.ts';
 import { checkCertificate, checkExtensions, withAbsolutePaths, type Certificate } from './named-files.ts';
 import type { PointedProblem, Problem } from './problems.ts';
-import { problemsOf, readConfig, type ReadConfig, type ReadOptions } from './read.ts';
+import { problemsOf, type ReadConfig } from './read.ts';
 
 export { readConfig, type ReadConfig } from './read.ts';
 
@@ -94,11 +94,6 @@ export function validateConfig(
     locate: (pointer) => document.locate(pointer),
     problemsFrom: (later) => problemsOf(read, later),
   };
-}
-
-/** Both steps, for a file whose extensions, if it has any, are among the definitions already. */
-export async function loadConfig(options: ReadOptions & { readonly definitions: Definitions }): Promise<LoadResult> {
-  return validateConfig(await readConfig(options), options.definitions);
 }
 
 /** Gives the data its type. Only for data in which the schema has found nothing wrong. */

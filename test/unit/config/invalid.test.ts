@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { loadConfig } from '../../../src/config/load.ts';
+import { loadConfig } from '../../fixtures/load-config.ts';
 import { schemaDefinitions } from './definitions.ts';
 
 const folder = fileURLToPath(new URL('../../configs/invalid/', import.meta.url));

@@ -2,13 +2,8 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import {
-  loadConfig,
-  readConfig,
-  validateConfig,
-  type LoadedConfig,
-  type LoadResult,
-} from '../../../src/config/load.ts';
+import { readConfig, validateConfig, type LoadedConfig, type LoadResult } from '../../../src/config/load.ts';
+import { loadConfig } from '../../fixtures/load-config.ts';
 import { schemaDefinitions } from './definitions.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 

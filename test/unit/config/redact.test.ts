@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import * as fc from 'fast-check';
 import { join } from 'node:path';
-import { loadConfig } from '../../../src/config/load.ts';
+import { loadConfig } from '../../fixtures/load-config.ts';
 import { formatProblem } from '../../../src/config/problems.ts';
 import { createRedactor, secretTextsIn } from '../../../src/config/redact.ts';
 import { schemaDefinitions } from './definitions.ts';

@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { loadConfig } from '../../../src/config/load.ts';
+import { loadConfig } from '../../fixtures/load-config.ts';
 import { builtIn } from '../../../src/gateway.ts';
 import type { GatewayFile } from '../../../src/generated/gateway.ts';
 import type { Registry } from '../../../src/pipeline/registry.ts';
