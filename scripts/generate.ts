@@ -1,5 +1,5 @@
 /**
- * Writes `src/generated/` from `schemas/`: one file of types for each schema, in the form in which the gateway hands the
+ * Writes `docs/providers.md` from the providers, and `src/generated/` from `schemas/`: one file of types for each schema, in the form in which the gateway hands the
  * data on: defaults filled in, durations as milliseconds, sizes as bytes, shorthands written out. With `--check` nothing
  * is written; files that are missing, stale or left over are named, and the exit code is 1.
  */
@@ -116,7 +116,16 @@ for (const file of await filesBelow(folder)) {
   if (!check) await rm(join(folder, file));
 }
 
-for (const file of stale) console.log(`${check ? 'stale' : 'written'}: src/generated/${file}`);
+// The providers are imported only now: they need what has just been written.
+const { providerPage } = await import('./provider-table.ts');
+const page = providerPage();
+const pagePath = fileURLToPath(new URL('../docs/providers.md', import.meta.url));
+if ((await textOf(pagePath)) !== page) {
+  stale.push('../../docs/providers.md');
+  if (!check) await writeFile(pagePath, page);
+}
+
+for (const file of stale) console.log(`${check ? 'stale' : 'written'}: ${join('src/generated', file)}`);
 if (check && stale.length > 0) {
   console.error('Run `npm run generate`.');
   process.exitCode = 1;

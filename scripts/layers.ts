@@ -33,6 +33,9 @@ const homes: Readonly<Record<string, RegExp>> = {
   'winston-transport': /^log/,
   re2js: /^pattern\.ts$/,
   sharp: /^images\/codecs/,
+  '@marcbachmann/cel-js': /^providers\/cel\.ts$/,
+  jose: /^providers\/vertex\.ts$/,
+  aws4fetch: /^providers\/bedrock\.ts$/,
 };
 
 /** What the engine must not know, and what a provider must not touch. */

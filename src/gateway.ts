@@ -2,6 +2,7 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createAdminHandler } from './admin/admin.ts';
+import { describeCapabilities } from './admin/capabilities.ts';
 import { blobStores } from './blobs/index.ts';
 import { describeConfig } from './config/describe.ts';
 import { readConfig, validateConfig, type LoadResult, type ReadConfig } from './config/load.ts';
@@ -26,6 +27,7 @@ import { compile, type Snapshot } from './runtime/compile.ts';
 import { importExtensions } from './runtime/extensions.ts';
 import { buildOnLease, createResources } from './runtime/resources.ts';
 import { inertServices, openServices } from './runtime/services.ts';
+import { retiredModels } from './runtime/retired-models.ts';
 import { createSnapshotHolder } from './runtime/snapshot.ts';
 import { stores } from './stores/index.ts';
 import { stages } from './transforms/index.ts';
@@ -81,6 +83,7 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
       const { addresses, admin, entities } = overview();
       return { ...reloader.status(), addresses, admin, entities, history: reloader.history() };
     },
+    capabilities: (model) => describeCapabilities(snapshots.current().catalogue, model),
     reload: reloader.request,
     token: () => inForce?.admin.token ?? '',
     log,
@@ -106,6 +109,7 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
       return { kind: 'invalid', digest, files, problems: loaded.problemsFrom(compiled.problems) };
     }
     const { catalogue, router } = compiled;
+    const warnings = loaded.problemsFrom(retiredModels(config, registry, clock.now()));
     return {
       kind: 'loaded',
       digest,
@@ -124,6 +128,7 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
           retire: () => lease.release(),
         };
         await putInForce(snapshot, config, tls);
+        for (const { file, line, column, message } of warnings) log.warn(message, { file, line, column });
       },
     };
   }
@@ -202,15 +207,23 @@ export async function validateWithExtensions(
   return { registry, loaded: validateConfig(read, registry, problems) };
 }
 
+/** What there is to say about a file. */
+export interface CheckedConfig {
+  /** What keeps it from going live. */
+  readonly problems: readonly Problem[];
+  /** What does not, but should be looked at. */
+  readonly warnings: readonly Problem[];
+}
+
 /**
  * All that is wrong with a file: what a reload would check, without opening or starting anything.
  */
 export async function checkConfig({
   configPath,
   env,
-}: Pick<GatewayOptions, 'configPath' | 'env'>): Promise<readonly Problem[]> {
+}: Pick<GatewayOptions, 'configPath' | 'env'>): Promise<CheckedConfig> {
   const { registry, loaded } = await validateWithExtensions(await readConfig({ path: configPath, env }));
-  if (loaded.kind === 'invalid') return loaded.problems;
+  if (loaded.kind === 'invalid') return { problems: loaded.problems, warnings: [] };
   const resources = createResources(silentLog);
   const lease = resources.lease();
   const compiled = compile({
@@ -221,7 +234,10 @@ export async function checkConfig({
     services: inertServices,
   });
   await resources.close();
-  return compiled.kind === 'invalid' ? loaded.problemsFrom(compiled.problems) : [];
+  return {
+    problems: compiled.kind === 'invalid' ? loaded.problemsFrom(compiled.problems) : [],
+    warnings: loaded.problemsFrom(retiredModels(loaded.config, registry, systemClock.now())),
+  };
 }
 
 /** Milliseconds that requests get to say that they were cut off, once waiting for them is over. */
@@ -230,8 +246,8 @@ const lastWordsMs = 1000;
 /** Milliseconds within which a provider must take a connection. */
 const connectTimeoutMs = 10_000;
 
-function createClient(origin: string): ReturnType<typeof createHttpClient> {
-  return createHttpClient({ origin, connectTimeoutMs });
+function createClient(): ReturnType<typeof createHttpClient> {
+  return createHttpClient({ connectTimeoutMs });
 }
 
 function network(forward: ReturnType<typeof createForwarder>) {

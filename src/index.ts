@@ -26,6 +26,25 @@ export {
   type StageDefinition,
   type StageEnv,
 } from './pipeline/stage.ts';
-export { PictureText, type UpstreamReply, type WireRequest } from './pipeline/upstream.ts';
-export { createOpenAiDialect } from './providers/openai-dialect.ts';
-export { defineProvider, type Provider, type ProviderDefinition } from './providers/provider.ts';
+export { PictureText, type UpstreamReply, type WireBody, type WireRequest } from './pipeline/upstream.ts';
+export {
+  answerOf,
+  base64Picture,
+  invalidAnswer,
+  keepReply,
+  linkPicture,
+  readObject,
+  refusal,
+} from './providers/answers.ts';
+export { commonWords, faultReader, type FaultWords } from './providers/faults.ts';
+export { bearer, createOpenAiDialect, type DialectSettings } from './providers/openai-dialect.ts';
+export {
+  defineProvider,
+  type EncodedCall,
+  type OperationCapabilities,
+  type PollOutcome,
+  type Provider,
+  type ProviderDefinition,
+} from './providers/provider.ts';
+export { bareBase64, dataUriOrLink, getJson, linkOf, postJson } from './providers/requests.ts';
+export { fittingPixels, nearestRatio, nearestSize } from './providers/sizes.ts';

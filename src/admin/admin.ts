@@ -13,13 +13,15 @@ export interface AdminSources {
   /** Whether requests are being taken: a configuration is in force and the gateway is not stopping. */
   ready(): boolean;
   status(): object;
+  /** @param model a model to ask about in place of those that are known */
+  capabilities(model: string | null): object;
   reload(trigger: ReloadTrigger): Promise<ReloadResult>;
   /** Empty: none is asked for. */
   token(): string;
   readonly log: Logger;
 }
 
-type Endpoint = (sources: AdminSources) => BodyResponse | Promise<BodyResponse>;
+type Endpoint = (sources: AdminSources, query: URLSearchParams) => BodyResponse | Promise<BodyResponse>;
 
 interface AdminRoute {
   readonly methods: readonly string[];
@@ -28,15 +30,20 @@ interface AdminRoute {
   readonly answer: Endpoint;
 }
 
-const routes: ReadonlyMap<string, AdminRoute> = new Map([
+const routes = new Map<string, AdminRoute>([
   ['/healthz', { methods: ['GET', 'HEAD'], open: true, answer: () => jsonResponse(200, { status: 'ok' }) }],
   ['/readyz', { methods: ['GET', 'HEAD'], open: true, answer: readiness }],
   ['/api/status', { methods: ['GET'], open: false, answer: (sources) => jsonResponse(200, sources.status()) }],
+  ['/api/capabilities', { methods: ['GET'], open: false, answer: capabilities }],
   ['/api/reload', { methods: ['POST'], open: false, answer: reload }],
 ]);
 
 function readiness(sources: AdminSources): BodyResponse {
   return sources.ready() ? jsonResponse(200, { status: 'ready' }) : jsonResponse(503, { status: 'not ready' });
+}
+
+function capabilities(sources: AdminSources, query: URLSearchParams): BodyResponse {
+  return jsonResponse(200, sources.capabilities(query.get('model')));
 }
 
 async function reload(sources: AdminSources): Promise<BodyResponse> {
@@ -50,8 +57,8 @@ const answerDeadlineMs = 10_000;
 export function createAdminHandler(sources: AdminSources): RequestHandler {
   return function handle(live) {
     const { request } = live;
-    const { path } = splitTarget(request.url ?? '/');
-    respond(path, request.method ?? 'GET', request.headers.authorization, sources)
+    const { path, query } = splitTarget(request.url ?? '/');
+    respond({ path, query, method: request.method ?? 'GET' }, request.headers.authorization, sources)
       .catch((error: unknown) => {
         const shown = toGatewayError(error);
         if (shown.code === 'internal_error') sources.log.error('the admin listener failed', { path, error });
@@ -63,8 +70,7 @@ export function createAdminHandler(sources: AdminSources): RequestHandler {
 }
 
 async function respond(
-  path: string,
-  method: string,
+  { path, query, method }: { readonly path: string; readonly query: URLSearchParams; readonly method: string },
   authorization: string | undefined,
   sources: AdminSources,
 ): Promise<BodyResponse> {
@@ -75,7 +81,7 @@ async function respond(
     const allow = route.methods.join(', ');
     throw new GatewayError('method_not_allowed', `${method} is not allowed here; ${allow} is.`, { headers: { allow } });
   }
-  return route.answer(sources);
+  return route.answer(sources, query);
 }
 
 function authorise(authorization: string | undefined, token: string): void {

@@ -9,6 +9,9 @@ export interface BlobStore {
   /** The picture of that name; undefined when there is none, whatever the name looks like. */
   open(name: string): Promise<Blob | undefined>;
 
+  /** Forgets the picture of that name, if there is one. Whoever reads it goes on to its end. */
+  remove(name: string): Promise<void>;
+
   close(): Promise<void>;
 }
 

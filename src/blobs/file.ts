@@ -51,6 +51,10 @@ function openFolder(folder: string): BlobStore {
       return mediaType === undefined ? undefined : openBlob(pathOf(name), `"${name}"`, mediaType);
     },
 
+    async remove(name) {
+      if (namePattern.test(name)) await writing(rm(pathOf(name), { force: true }));
+    },
+
     async close() {},
   };
 }

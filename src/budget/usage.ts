@@ -33,6 +33,13 @@ export function imagesUsed({ attempts }: Try, asked: number, lostCounts: boolean
   return lostCounts && attempts.some(isLost) ? Math.max(delivered, asked) : delivered;
 }
 
+/** What a call has cost in nano-dollars, by the providers' own words; undefined when one that delivered did not say. */
+export function knownCost(attempts: readonly Attempt[]): number | undefined {
+  const delivered = attempts.filter(({ images }) => images !== 0);
+  if (delivered.length === 0 || delivered.some(({ costNanoUsd }) => costNanoUsd === undefined)) return undefined;
+  return delivered.reduce((sum, { costNanoUsd }) => sum + (costNanoUsd ?? 0), 0);
+}
+
 /** Whether the provider may have made pictures of which we do not know. */
 function isLost({ sent, status, images }: Attempt): boolean {
   const refused = status !== undefined && (status < 200 || status > 299);

@@ -7,7 +7,8 @@ export const validate: Command = {
   usage: 'validate',
   about: 'check the file as a reload would, without starting anything',
   async run({ config }, terminal) {
-    const problems = await checkConfig({ configPath: config, env: terminal.env });
+    const { problems, warnings } = await checkConfig({ configPath: config, env: terminal.env });
+    if (warnings.length > 0) terminal.err(printProblems(warnings, terminal.colour, 'warning'));
     if (problems.length === 0) {
       terminal.out(`${config} is valid.\n`);
       return 0;

@@ -468,6 +468,14 @@ export interface RouteFile {
    */
   strict: boolean;
   /**
+   * What becomes of a parameter that the resolved provider cannot take. drop: left out, and named in x-pinhole-dropped-params. reject: the call is refused. pass: sent all the same.
+   */
+  unsupported_params: 'drop' | 'reject' | 'pass';
+  /**
+   * What becomes of a call of several requests of which some fail. partial: the pictures of the others are returned. all_or_nothing: the call fails.
+   */
+  fanout: 'partial' | 'all_or_nothing';
+  /**
    * provider: pass on a provider's link. host: the gateway hosts every picture that goes out as a link.
    */
   url_mode: 'provider' | 'host';

@@ -1,4 +1,5 @@
 /** The home of undici: requests to providers. */
+import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { Pool, type Dispatcher } from 'undici';
 import { streamSource } from '../body/byte-source.ts';
@@ -10,15 +11,13 @@ import { decodeContent, isEncoded, type ByteStream } from './content-coding.ts';
 import { writeWireBody } from './wire-body.ts';
 
 export interface HttpClientSettings {
-  /** Scheme, host and port. */
-  readonly origin: string;
-  /** Requests at the same time; further ones wait for a connection. Without it there is no limit. */
+  /** Requests to one origin at the same time; further ones wait for a connection. Without it there is no limit. */
   readonly maxConnections?: number | undefined;
   /** Milliseconds for making a connection, TLS included. */
   readonly connectTimeoutMs: number;
 }
 
-/** A provider's connection pool. */
+/** A provider's connection pools. */
 export interface PooledClient extends HttpClient {
   /** Lets the requests under way finish, and takes no more. */
   close(): Promise<void>;
@@ -29,10 +28,49 @@ export interface PooledClient extends HttpClient {
 /** Asks for plain bytes: pictures do not shrink, and slices of base64 are passed on as they come. */
 const ownHeaders = { 'accept-encoding': 'identity', 'user-agent': 'pinhole' };
 
-/** A pool of keep-alive connections to one origin. */
-export function createHttpClient({ origin, maxConnections, connectTimeoutMs }: HttpClientSettings): PooledClient {
-  const home = new URL(origin).origin;
-  const pool = new Pool(home, {
+/** Keep-alive connections to a provider: a pool for each of its origins, opened when it is first needed. */
+export function createHttpClient(settings: HttpClientSettings): PooledClient {
+  const pools = new Map<string, Pool>();
+
+  function poolTo(origin: string): Pool {
+    const known = pools.get(origin);
+    if (known !== undefined) return known;
+    if (pools.size >= maxPools)
+      throw new GatewayError('upstream_invalid_response', 'The provider names ever new hosts.');
+    const pool = openPool(origin, settings);
+    pools.set(origin, pool);
+    return pool;
+  }
+
+  return {
+    async send(request, options) {
+      options.signal.throwIfAborted();
+      const url = new URL(request.url);
+      const pool = poolTo(url.origin);
+      const { headers, body, digest } = describeBody(request.body);
+      const signed = options.sign === undefined ? undefined : await options.sign(await digest());
+      options.signal.throwIfAborted();
+      return dispatch(
+        pool,
+        {
+          method: request.method,
+          path: url.pathname + url.search,
+          headers: { ...ownHeaders, ...headers, ...request.headers, ...signed },
+          body: body(),
+        },
+        options,
+      );
+    },
+    close: async () => void (await Promise.all(Array.from(pools.values(), (pool) => pool.close()))),
+    destroy: async () => void (await Promise.all(Array.from(pools.values(), (pool) => pool.destroy()))),
+  };
+}
+
+/** More regional hosts than any provider has. */
+const maxPools = 32;
+
+function openPool(origin: string, { maxConnections, connectTimeoutMs }: HttpClientSettings): Pool {
+  return new Pool(origin, {
     connections: maxConnections ?? null,
     connect: { timeout: connectTimeoutMs },
     // One request a connection: a broken connection is then the failure of one call, and it is known whether it was sent.
@@ -42,43 +80,37 @@ export function createHttpClient({ origin, maxConnections, connectTimeoutMs }: H
     headersTimeout: 0,
     bodyTimeout: 0,
   });
+}
+
+/** A body in undici's terms, and what describes it. */
+interface DescribedBody {
+  readonly headers: Readonly<Record<string, string>>;
+  /** The body from its start. */
+  body(): Uint8Array | Readable | null;
+  /** Its SHA-256 in hexadecimal: the pictures in it are read for this, and again when it is sent. */
+  digest(): Promise<string>;
+}
+
+function describeBody(wire: WireBody): DescribedBody {
+  if (wire.kind === 'none') return { headers: {}, body: () => null, digest: () => sha256([]) };
+  const { mediaType, byteLength, open } = writeWireBody(wire);
   return {
-    async send(request, options) {
-      options.signal.throwIfAborted();
-      const url = new URL(request.url);
-      if (url.origin !== home) {
-        throw new GatewayError('internal_error', 'A request was given to the connections of another origin.');
-      }
-      const { headers, body } = describeBody(request.body);
-      return dispatch(
-        pool,
-        {
-          method: request.method,
-          path: url.pathname + url.search,
-          headers: { ...ownHeaders, ...headers, ...request.headers },
-          body,
-        },
-        options,
-      );
+    headers: { 'content-type': mediaType, 'content-length': String(byteLength) },
+    body() {
+      const bytes = open();
+      return bytes instanceof Uint8Array ? bytes : Readable.from(bytes, { objectMode: false });
     },
-    close: () => pool.close(),
-    destroy: () => pool.destroy(),
+    digest() {
+      const bytes = open();
+      return sha256(bytes instanceof Uint8Array ? [bytes] : bytes);
+    },
   };
 }
 
-/** A body in undici's terms, and the headers that describe it. */
-function describeBody(body: WireBody): {
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: Uint8Array | Readable | null;
-} {
-  if (body.kind === 'none') return { headers: {}, body: null };
-  const { mediaType, byteLength, open } = writeWireBody(body);
-  const bytes = open();
-  if (bytes instanceof Uint8Array) return { headers: { 'content-type': mediaType }, body: bytes };
-  return {
-    headers: { 'content-type': mediaType, 'content-length': String(byteLength) },
-    body: Readable.from(bytes, { objectMode: false }),
-  };
+async function sha256(pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const piece of pieces) hash.update(piece);
+  return hash.digest('hex');
 }
 
 /** One request, from its place in the queue for a connection to the last byte of its answer. */

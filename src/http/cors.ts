@@ -17,6 +17,7 @@ const exposedHeaders = [
   'x-pinhole-dropped-params',
   'x-pinhole-entity',
   'x-pinhole-model',
+  'x-pinhole-partial',
   'x-pinhole-provider',
 ].join(', ');
 

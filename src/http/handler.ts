@@ -1,6 +1,8 @@
 /** One request, from its head to its last byte: route, pipeline, answer, what comes afterwards, and the log line. */
 import type { IncomingMessage } from 'node:http';
+import { knownCost } from '../budget/usage.ts';
 import { GatewayError, toGatewayError } from '../errors.ts';
+import { formatUsd } from '../money.ts';
 import type { Logger } from '../log.ts';
 import type { ExchangeEnd, LiveConnection } from '../pipeline/exchange.ts';
 import type { BodyResponse } from '../pipeline/response.ts';
@@ -192,6 +194,8 @@ function answerHeaders(exchange: RunningExchange): ReadonlyMap<string, string> {
     headers.set('x-pinhole-entity', last?.entity ?? target?.entity.id ?? '');
     headers.set('x-pinhole-provider', last?.provider ?? '');
     headers.set('x-pinhole-model', headerText(last?.model ?? ''));
+    const cost = knownCost(attempts);
+    if (cost !== undefined) headers.set('x-pinhole-cost-usd', formatUsd(cost));
   }
   const stages = Array.from(timings, ([name, elapsedMs]) => `${name};dur=${elapsedMs.toFixed(2)}`);
   headers.set('server-timing', stages.join(', '));

@@ -18,6 +18,8 @@ import type { ImageCall } from '../pipeline/call.ts';
 import type { Attempt } from '../pipeline/exchange.ts';
 import type { BodyResponse, ImagesResponse } from '../pipeline/response.ts';
 import type { ImageAnswer, ResultImage } from '../pipeline/result.ts';
+import { knownCost } from '../budget/usage.ts';
+import { formatUsd } from '../money.ts';
 import { writeUsage } from '../pipeline/wire-usage.ts';
 
 export interface RenderContext {
@@ -117,6 +119,7 @@ function tell(answer: ImageAnswer, context: RenderContext, format: string | unde
 function extraMembers(response: ImagesResponse, context: RenderContext): object {
   return {
     ...(response.extras.includes('latency') ? { latency: Math.round(context.elapsedMs) } : {}),
+    ...(response.extras.includes('cost') ? { cost: costOf(context.attempts) } : {}),
     ...(response.extras.includes('routing')
       ? {
           extra: {
@@ -132,6 +135,12 @@ function extraMembers(response: ImagesResponse, context: RenderContext): object 
         }
       : {}),
   };
+}
+
+/** Dollars, as far as the providers told; undefined when one of them did not. */
+function costOf(attempts: readonly Attempt[]): number | undefined {
+  const cost = knownCost(attempts);
+  return cost === undefined ? undefined : Number(formatUsd(cost));
 }
 
 function jsonPieces(told: Told, shown: readonly ShownImage[], extras: object): Piece[] {

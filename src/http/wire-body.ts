@@ -32,6 +32,10 @@ export function writeWireBody(body: WireBody): WrittenBody;
 export function writeWireBody(body: WireBody): WrittenBody {
   if (body.kind === 'none') return written(undefined, []);
   if (body.kind === 'json') return written('application/json', jsonPieces(body.value));
+  if (body.kind === 'form') {
+    const text = new URLSearchParams(body.fields).toString();
+    return written('application/x-www-form-urlencoded', [Buffer.from(text)]);
+  }
   const boundary = `pinhole-${randomUUID()}`;
   return written(`multipart/form-data; boundary=${boundary}`, multipartPieces(body.parts, boundary));
 }

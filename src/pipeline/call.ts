@@ -27,6 +27,21 @@ export interface ImageParameters {
   readonly seed?: number | undefined;
 }
 
+/** The parameters as they are spelt on the wire, for headers, errors and tables. */
+export const wireNames = {
+  n: 'n',
+  size: 'size',
+  quality: 'quality',
+  style: 'style',
+  background: 'background',
+  moderation: 'moderation',
+  outputFormat: 'output_format',
+  outputCompression: 'output_compression',
+  inputFidelity: 'input_fidelity',
+  user: 'user',
+  seed: 'seed',
+} as const satisfies Record<keyof ImageParameters, string>;
+
 /** A picture that the caller sent. */
 export type InputImage = UploadedImage | ProviderFile;
 

@@ -6,7 +6,7 @@ import type { ImageCall } from './call.ts';
 import type { GatewayResponse } from './response.ts';
 import type { ImageResult, ImageUsage } from './result.ts';
 import type { Caller, Route, Target } from './settings.ts';
-import type { UpstreamReply, WireRequest } from './upstream.ts';
+import type { PartOutcome, UpstreamPart } from './upstream.ts';
 
 /**
  * What stages hand to each other. A stage names the slots it reads and writes; the compiler holds it to them and loading
@@ -22,9 +22,9 @@ export interface Slots {
   /** What will serve the call: the first candidate, or the one that a composite stage is trying. */
   target: Target;
   /** The provider's wire requests, one unless the call is fanned out. */
-  upstream: readonly WireRequest[];
-  /** The provider's answers, in the order of `upstream`. All have a 2xx status. */
-  reply: readonly UpstreamReply[];
+  upstream: readonly UpstreamPart[];
+  /** What became of them, in the order of `upstream`. At least one was answered. */
+  reply: readonly PartOutcome[];
   /** The pictures, in canonical form. */
   result: ImageResult;
   /** What goes back to the caller. */
@@ -73,6 +73,8 @@ export interface Attempt {
   /** Pictures delivered; undefined while that is not known. */
   images: number | undefined;
   usage: ImageUsage | undefined;
+  /** What the provider says that it costs, in nano-dollars. */
+  costNanoUsd: number | undefined;
   endedAtMs: number | undefined;
 }
 

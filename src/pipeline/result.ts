@@ -10,6 +10,8 @@ export interface ImageAnswer {
   readonly usage: ImageUsage | undefined;
   /** What was really made, where the provider says so. */
   readonly effective: EffectiveParameters;
+  /** What the provider says that this answer costs, in nano-dollars. */
+  readonly costNanoUsd?: number | undefined;
 }
 
 export interface ResultImage {

@@ -1,7 +1,7 @@
 import type { ModelFilter } from '../model-filter.ts';
 import type { JsonValue } from '../json.ts';
 import type { Secret } from '../secret.ts';
-import type { Provider } from '../providers/provider.ts';
+import type { KnownModel, Provider } from '../providers/provider.ts';
 import type { ImageParameters, Operation, ResponseFormat } from './call.ts';
 import type { HttpClient } from './upstream.ts';
 
@@ -19,6 +19,8 @@ export interface Entity {
   /** What callers may put before a `/` to mean this kind of provider; the first is the one that is shown. */
   readonly providerNames: readonly string[];
   readonly provider: Provider;
+  /** The models that the provider is known to have, or to have had; it may well serve others. */
+  readonly knownModels: readonly KnownModel[];
   readonly operations: Readonly<Record<Operation, OperationSettings>>;
   /** What this entity may serve, whoever asks; matched against the bare model. */
   readonly models: ModelFilter;
@@ -123,6 +125,10 @@ export interface Route {
   readonly maxUploadBytes: number;
   /** Unknown parameters are refused instead of passed on. */
   readonly strict: boolean;
+  /** What becomes of a parameter that the resolved provider cannot take. */
+  readonly unsupportedParams: 'drop' | 'reject' | 'pass';
+  /** Whether a call of several requests succeeds when some of them do. */
+  readonly fanout: 'partial' | 'all_or_nothing';
   /** `host`: a link of the provider's never reaches the caller. */
   readonly urlMode: 'provider' | 'host';
   /** Request parameters filled in where the caller is silent, in wire spelling, before the body is understood. */

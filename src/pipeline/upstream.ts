@@ -1,6 +1,8 @@
 import type { ByteSource } from '../body/byte-source.ts';
 import type { ImagePayload } from '../images/payload.ts';
 import type { JsonValue } from '../json.ts';
+import type { TargetCall } from './call.ts';
+import type { GatewayError } from '../errors.ts';
 
 /** A request to a provider, described but not yet written to bytes, so that it can be sent again, shown and compared. */
 export interface WireRequest {
@@ -15,7 +17,9 @@ export type WireBody =
   | { readonly kind: 'none' }
   /** A JSON document; a `PictureText` leaf is written as a string with the picture in it. */
   | { readonly kind: 'json'; readonly value: WireJson }
-  | { readonly kind: 'multipart'; readonly parts: readonly WirePart[] };
+  | { readonly kind: 'multipart'; readonly parts: readonly WirePart[] }
+  /** `application/x-www-form-urlencoded`. */
+  | { readonly kind: 'form'; readonly fields: Readonly<Record<string, string>> };
 
 export type WireJson = JsonValue | PictureText | readonly WireJson[] | { readonly [key: string]: WireJson };
 
@@ -49,6 +53,31 @@ export interface UpstreamReply {
   readonly body: ByteSource;
 }
 
+/** One request of a call, and the part of the call that it is for: the whole, unless the call is fanned out. */
+export interface UpstreamPart {
+  readonly call: TargetCall;
+  readonly request: WireRequest;
+}
+
+/** What became of a part of the call. */
+export type PartOutcome = AnsweredPart | FailedPart;
+
+/** A part with its last answer, which has a 2xx status. */
+export interface AnsweredPart {
+  readonly kind: 'answered';
+  readonly call: TargetCall;
+  /** The place of its record in the exchange's `attempts`. */
+  readonly attempt: number;
+  readonly reply: UpstreamReply;
+}
+
+/** A part that failed while others succeeded. */
+export interface FailedPart {
+  readonly kind: 'failed';
+  readonly call: TargetCall;
+  readonly error: GatewayError;
+}
+
 /** How long and how much, for one request to a provider. */
 export interface SendOptions {
   /** Ends the request, and the reading of its answer, at once. */
@@ -56,10 +85,12 @@ export interface SendOptions {
   readonly maxReplyBytes: number;
   /** Called when the first byte was handed to a connection: from here on the provider may have seen the call. */
   onSent(): void;
+  /** Gives further headers once the body is written. @param bodySha256 in lower-case hexadecimal */
+  sign?(bodySha256: string): Promise<Readonly<Record<string, string>>>;
 }
 
 /**
- * The way to one provider's origin, with its own connection pool. Implemented in `http/client.ts`.
+ * The way to one provider, with its own connection pools. Implemented in `http/client.ts`.
  * `send` follows no redirects and never retries.
  * @throws GatewayError upstream_unreachable (nothing was sent), upstream_error (the connection broke)
  */

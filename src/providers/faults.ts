@@ -1,6 +1,8 @@
 /** What a provider's refusals have in common, whatever the vendor: which status is whose fault, and how long to wait. */
 import { GatewayError, type ErrorCode } from '../errors.ts';
+import { isJsonObject } from '../json.ts';
 import type { UpstreamReply } from '../pipeline/upstream.ts';
+import { list, object, text } from './answers.ts';
 
 /** What a vendor's own error shape said. */
 export interface FaultWords {
@@ -10,6 +12,71 @@ export interface FaultWords {
   readonly param: string | undefined;
   /** Whether this is a refusal of the content rather than of the form. */
   readonly refusal: boolean;
+  /**
+   * What it is about where the status does not say: our credential or account, a model that there is not, a limit on how
+   * much may be asked for, or a failure of the provider that another one would not have.
+   */
+  readonly about?: 'credential' | 'model' | 'limit' | 'failure' | undefined;
+  /** How long the vendor asks to wait, where it says so in the body. */
+  readonly retryAfterMs?: number | undefined;
+}
+
+/** Longest error document that is read for its message; beyond it the status alone speaks. */
+const maxFaultBytes = 64 * 1024;
+
+/**
+ * A provider's `fault`.
+ * @param read finds the vendor's words in the error document, which is undefined when there is none
+ */
+export function faultReader(
+  read: (document: unknown, reply: UpstreamReply) => FaultWords,
+): (reply: UpstreamReply) => Promise<GatewayError> {
+  return async function fault(reply) {
+    return faultFrom(reply, read(await readFault(reply), reply));
+  };
+}
+
+/** The error document, as far as it is one: a proxy on the way may have answered in HTML. */
+async function readFault(reply: UpstreamReply): Promise<unknown> {
+  try {
+    const chunks: Uint8Array[] = [];
+    let received = 0;
+    for await (const chunk of reply.body) {
+      received += chunk.byteLength;
+      if (received > maxFaultBytes) return undefined;
+      chunks.push(chunk);
+    }
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  } catch {
+    // The status is known and decides; a body that broke off or is not JSON only costs us its words.
+    return undefined;
+  }
+}
+
+/**
+ * The words of an error document in the shapes that most vendors share: OpenAI's `{error: {message, type, param, code}}`,
+ * `{error: "text"}`, `{message}`, `{detail: "text"}`, FastAPI's `{detail: [{loc, msg, type}]}`, `{errors: ["text"]}`, each
+ * of them also within a list of one. A code that is a number repeats the status and is none.
+ */
+export function commonWords(document: unknown): Omit<FaultWords, 'refusal'> {
+  const outer = object(Array.isArray(document) ? document[0] : document);
+  const inner = isJsonObject(outer['error']) ? outer['error'] : outer;
+  const [detail] = list(inner['detail']).map(object);
+  const place = list(detail?.['loc']).filter((step) => step !== 'body');
+  const message =
+    text(inner['message']) ??
+    text(outer['error']) ??
+    text(outer['message']) ??
+    text(inner['detail']) ??
+    text(outer['detail']) ??
+    text(detail?.['msg']) ??
+    text(list(inner['errors'])[0]) ??
+    text(inner['title']);
+  return {
+    message,
+    code: text(inner['code']) ?? text(outer['code']) ?? text(detail?.['type']),
+    param: text(inner['param']) ?? (place.length === 0 ? undefined : place.join('.')),
+  };
 }
 
 /**
@@ -18,18 +85,26 @@ export interface FaultWords {
  */
 export function faultFrom(reply: UpstreamReply, words: FaultWords): GatewayError {
   const { status } = reply;
-  const retryAfterMs = retryDelayMs(reply.headers, words.message);
+  const retryAfterMs = words.retryAfterMs ?? retryDelayMs(reply.headers, words.message);
   const message = words.message ?? `The provider answered with status ${status}.`;
-  const { code: publicCode, param } = words;
+  const { code: publicCode, param, about } = words;
 
-  if (words.refusal) return new GatewayError('content_policy_violation', message, { publicCode, param });
-  if (status === 401 || status === 402 || status === 403) {
+  // One code, whatever the vendor calls it: callers must be able to tell a refusal without knowing who refused.
+  if (words.refusal) return new GatewayError('content_policy_violation', message, { param });
+  if (about === 'credential' || (about === undefined && [401, 402, 403].includes(status))) {
     return new GatewayError('upstream_auth_failed', 'The provider refused the credential of the gateway.', {
       cause: new Error(message),
     });
   }
+  if (about === 'model') return new GatewayError('model_not_found', message, { publicCode, param });
+  if (about === 'failure' || status >= 500) {
+    return new GatewayError('upstream_error', `The provider failed with status ${status}.`, {
+      retryAfterMs,
+      cause: new Error(message),
+    });
+  }
   if (status === 408) return new GatewayError('upstream_timeout', message);
-  if (status === 429) {
+  if (about === 'limit' || status === 429) {
     const exhausted = publicCode === 'insufficient_quota';
     return new GatewayError('rate_limit_exceeded', message, {
       publicCode,
@@ -39,12 +114,6 @@ export function faultFrom(reply: UpstreamReply, words: FaultWords): GatewayError
   }
   if (status >= 400 && status < 500) {
     return new GatewayError(codeOfStatus(status), message, { status, publicCode, param });
-  }
-  if (status >= 500) {
-    return new GatewayError('upstream_error', `The provider failed with status ${status}.`, {
-      retryAfterMs,
-      cause: new Error(message),
-    });
   }
   return new GatewayError('upstream_invalid_response', `The provider answered with status ${status}.`);
 }
@@ -64,7 +133,8 @@ function codeOfStatus(status: number): ErrorCode {
 
 /**
  * How long the provider asks to wait, in milliseconds, in whichever of the usual spellings comes first:
- * `retry-after-ms`, `retry-after` (seconds, or a date), `x-ratelimit-reset-requests` (`6m12s`), or in the message's words.
+ * `retry-after-ms`, `retry-after` (seconds, or a date), `x-ratelimit-reset-requests` (`6m12s`, or seconds since 1970), or in
+ * the message's words.
  */
 export function retryDelayMs(
   headers: Readonly<Record<string, string>>,
@@ -75,6 +145,7 @@ export function retryDelayMs(
     seconds(headers['retry-after']) ??
     untilDate(headers['retry-after'], headers['date']) ??
     duration(headers['x-ratelimit-reset-requests']) ??
+    untilEpoch(headers['x-ratelimit-reset-requests'], headers['date']) ??
     worded(message);
   // Digits without end come to Infinity, which is no time that anybody could be told.
   return Number.isSafeInteger(delayMs) ? delayMs : undefined;
@@ -94,17 +165,23 @@ function untilDate(text: string | undefined, now: string | undefined): number | 
   return Number.isFinite(until) ? Math.max(until, 0) : undefined;
 }
 
+/** A moment in seconds since 1970, compared in the same way. */
+function untilEpoch(text: string | undefined, now: string | undefined): number | undefined {
+  const nowMs = Date.parse(now ?? '');
+  return /^\d{9,11}$/.test(text ?? '') && Number.isFinite(nowMs) ? Math.max(Number(text) * 1000 - nowMs, 0) : undefined;
+}
+
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
-/** `12s`, `6m0s`, `467ms`. */
-function duration(text: string | undefined): number | undefined {
+/** Milliseconds of `12s`, `6m0s`, `467ms`; undefined for anything else. */
+export function duration(text: string | undefined): number | undefined {
   if (text === undefined || !/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) return undefined;
   const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)];
   return Math.ceil(parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * (unitMs[unit ?? ''] ?? 0), 0));
 }
 
-/** "Please try again in 12s.", "try again after 51.84 seconds", "Please retry after 20 seconds". */
+/** "Please try again in 12s.", "try again after 51.84 seconds", "Please retry after 20 seconds", "resets in ~30s". */
 function worded(message: string | undefined): number | undefined {
-  const match = /(?:in|after) (\d+(?:\.\d+)?) ?(ms|s(?:econds?)?)\b/i.exec(message ?? '');
+  const match = /(?:in|after) ~?(\d+(?:\.\d+)?) ?(ms|s(?:econds?)?)\b/i.exec(message ?? '');
   return match === null ? undefined : Math.ceil(Number(match[1]) * (match[2] === 'ms' ? 1 : 1000));
 }

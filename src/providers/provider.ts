@@ -3,7 +3,8 @@
  * wire answers into pictures. It does not send, wait, retry, read a clock or touch the network; dispatch does that,
  * once for all vendors. All functions may be called again for the same call, and concurrently.
  */
-import type { Operation, TargetCall } from '../pipeline/call.ts';
+import type { MaskForm } from '../images/codecs.ts';
+import type { ImageParameters, Operation, TargetCall } from '../pipeline/call.ts';
 import type { ImageAnswer } from '../pipeline/result.ts';
 import type { UpstreamReply, WireRequest } from '../pipeline/upstream.ts';
 import type { GatewayError } from '../errors.ts';
@@ -15,39 +16,75 @@ export interface ProviderDefinition<Config = never> {
   readonly name: string;
   /** Other names for the same thing, such as `x-ai` for `grok`. */
   readonly aliases: readonly string[];
-  /** JSON Schema (draft-07) of the entity's `config`: `connection` and `options`. */
+  /**
+   * JSON Schema (draft-07) of the entity's `config`: `connection` and `options`. Where it cannot be filled from defaults
+   * alone, its `examples` hold a config that can be used: the generated tables are made from it.
+   */
   readonly schema: JsonSchema;
   /** Whether an entity without a token can work. If not, such an entity is inactive. */
   readonly tokenOptional: boolean;
+  /** Models known on the day this was written, for tables and warnings. Any other name is passed on to the vendor as it is. */
+  readonly models: readonly KnownModel[];
   /**
    * Called at load, once for each entity. Prepare here whatever requests can share.
    * @param config the entity's, valid against the schema, with defaults; `connection.token` is always empty: dispatch has the tokens
-   * @throws ConfigError for what the schema cannot express
+   * @throws ConfigError for what the schema cannot express; an AggregateError of several
    */
   create(config: Config): Provider;
 }
 
+/** A model that the vendor has, or had. */
+export interface KnownModel {
+  /** The vendor's own name; with `*` at its end all names that begin so. */
+  readonly name: string;
+  /** The day on which the vendor shut it down, or will: `2026-12-01`; `2026` when no more is known. */
+  readonly retired?: string;
+  /** What the vendor has in its place. */
+  readonly successor?: string;
+}
+
 export interface Provider {
-  /** The origin that the entity's connection pool is opened to; undefined when `answer` does the work. */
+  /** The origin that the entity's connections are opened to; undefined when `answer` does the work. */
   readonly origin: string | undefined;
+
+  /**
+   * Whether another origin is this provider's as well, so that requests with its credential may go there: a regional
+   * cluster that an answer names, or the host where tokens are traded. Without it only `origin` is.
+   */
+  reaches?(origin: string): boolean;
 
   /** Further names under which callers may mean this provider in `name/model`. */
   readonly names?: readonly string[];
 
-  /** What this provider does for one model. */
-  capabilities(model: string): ProviderCapabilities;
+  /** What a model does in one operation; undefined when it has none such. Called for each request: prepare the tables before. */
+  capabilities(model: string, operation: Operation): OperationCapabilities | undefined;
 
   /**
-   * The wire request for a call. Only the operation that `capabilities` promises is asked for.
+   * The wire request for a call. What `capabilities` does not promise is not asked for: parameters that are not in its
+   * table are absent, no more pictures are wanted than `maxImages`, input pictures come as `inputs` says, and the mask in
+   * the form that `mask` says.
    * @throws GatewayError invalid_value, unsupported_parameter, … for what this provider cannot express
    */
   encode(call: TargetCall): EncodedCall;
 
-  /** Headers that carry the credential. */
+  /** Headers that carry the credential; the one that `exchange` gave, where there is such a trade. */
   authorise(token: Secret | undefined): Readonly<Record<string, string>>;
 
+  /** For credentials that are traded for one that is valid for a while. */
+  readonly exchange?: TokenExchange;
+
+  /** For credentials that sign the request: headers to add to it, those of `authorise` included. Called once it is written. */
+  sign?(request: SignableRequest, token: Secret | undefined): Promise<Readonly<Record<string, string>>>;
+
   /**
-   * The pictures in a 2xx answer.
+   * Looks at a 2xx answer and says whether the pictures are there, or what to ask next. Without it every answer is the last.
+   * It must read the body of an answer that it does not hand on.
+   * @throws GatewayError for a job that has failed; it is not cancelled then
+   */
+  poll?(reply: UpstreamReply, asked: Asked): Promise<PollOutcome>;
+
+  /**
+   * The pictures in the last 2xx answer.
    * @throws GatewayError upstream_invalid_response; content_policy_violation for a refusal that came as a 200
    */
   decode(reply: UpstreamReply, call: TargetCall): Promise<ImageAnswer>;
@@ -62,6 +99,49 @@ export interface Provider {
   answer?(request: WireRequest, context: LocalContext): Promise<UpstreamReply>;
 }
 
+/** What was asked when an answer came, for `poll`. */
+export interface Asked {
+  readonly call: TargetCall;
+  /** The request that was answered. */
+  readonly request: WireRequest;
+  /** What `poll` gave along with that request; undefined for the first one. */
+  readonly state: unknown;
+}
+
+export type PollOutcome =
+  /** The pictures are there: `decode` gets this answer, the one at hand or one made of what was read of it. */
+  { readonly kind: 'done'; readonly reply: UpstreamReply } | AskAgain;
+
+export interface AskAgain {
+  readonly kind: 'again';
+  /** The next request. Its credential is that of the first. */
+  readonly request: WireRequest;
+  /**
+   * Whether it is sent at once, as the next step of a job, and fails like a first request. Otherwise it asks how far the
+   * job is: it is sent after a pause, and a passing failure of it (404 in the beginning, 429, 5xx) is no failure of the job.
+   */
+  readonly now?: boolean;
+  /** Ends the job when nobody waits for it any more. Holds until another one is given. */
+  readonly cancel?: WireRequest | undefined;
+  /** Whatever the next call of `poll` has to know. */
+  readonly state?: unknown;
+}
+
+/** A trade of the configured credential for one that is valid for a while (RFC 6749 §4, RFC 7523). */
+export interface TokenExchange {
+  /** The request that asks for one; undefined for a credential that is used as it is. */
+  request(token: Secret, nowSeconds: number): Promise<WireRequest | undefined>;
+  /** @throws GatewayError upstream_invalid_response */
+  read(reply: UpstreamReply): Promise<{ readonly token: Secret; readonly lifetimeMs: number }>;
+}
+
+/** A request that is about to be sent, for `sign`. */
+export interface SignableRequest extends Pick<WireRequest, 'method' | 'url' | 'headers'> {
+  /** SHA-256 of the body, in lower-case hexadecimal. */
+  readonly bodySha256: string;
+  readonly nowMs: number;
+}
+
 /** What a provider without a network may use. */
 export interface LocalContext {
   readonly signal: AbortSignal;
@@ -71,18 +151,44 @@ export interface LocalContext {
   readonly nowSeconds: number;
 }
 
-export interface ProviderCapabilities {
-  /** The operations that this model has. */
-  readonly operations: readonly Operation[];
-  /** The most pictures that one request can ask for. */
+/** How a provider takes a parameter: under its own meaning, or translated into what the vendor has for it. */
+export type ParameterSupport = 'native' | 'mapped';
+
+/** The parameters that a provider takes. What is absent it cannot take. */
+export type SupportedParameters = { readonly [Name in keyof ImageParameters]?: ParameterSupport };
+
+/** What one model does in one operation. */
+export interface OperationCapabilities {
+  /** The most pictures that one request can ask for; more are asked for in several requests at the same time. */
   readonly maxImages: number;
   /** The form in which pictures come when nothing is said about it. */
   readonly nativeForm: 'url' | 'b64_json' | 'unknown';
+  readonly parameters: SupportedParameters;
+  /** Members beyond OpenAI's that the vendor takes, by its own names, out of `call.unknown`; `any` passes all of them on. */
+  readonly further: readonly string[] | 'any';
+  /** How input pictures are taken. Absent: none are. */
+  readonly inputs?: InputCapabilities | undefined;
+  /**
+   * How the part to change is marked: OpenAI's alpha of 0; or a grey picture of the first image's size in which it is
+   * `white`, or `black`. Absent: the vendor takes no mask.
+   */
+  readonly mask?: MaskForm | undefined;
+  /** Whether there may be no prompt, as for upscaling. */
+  readonly promptOptional?: boolean | undefined;
+}
+
+export interface InputCapabilities {
+  /** The most pictures that one request can hold. */
+  readonly max: number;
+  /** `bytes`: links are fetched before. `link`: uploads are hosted before. `either`: both as they came. */
+  readonly as: 'bytes' | 'link' | 'either';
+  /** Whether the vendor keeps files of its own, which callers may name by id. */
+  readonly files?: boolean;
 }
 
 export interface EncodedCall {
   readonly request: WireRequest;
-  /** Parameters that the provider cannot take and that were left out, in wire spelling. */
+  /** Values of parameters that the provider takes in general but not this one, and that were left out; in wire spelling. */
   readonly dropped: readonly string[];
 }
 

@@ -3,8 +3,8 @@ import { GatewayError } from '../errors.ts';
 import type { SandboxConfig } from '../generated/providers/sandbox.ts';
 import { paint, type PaintJob } from '../images/painter.ts';
 import type { UpstreamReply, WireRequest } from '../pipeline/upstream.ts';
-import { createOpenAiDialect, type DialectParameters } from './openai-dialect.ts';
-import { defineProvider, type LocalContext, type Provider } from './provider.ts';
+import { createOpenAiDialect, imagesPath, ratioInPixels } from './openai-dialect.ts';
+import { defineProvider, type LocalContext, type OperationCapabilities, type Provider } from './provider.ts';
 import { brokenConnection, cutBody, errorReply, picturesReply } from './sandbox-reply.ts';
 import { jobsOf, readOrder, SandboxRefusal } from './sandbox-request.ts';
 
@@ -17,33 +17,43 @@ export const sandbox = defineProvider({
   aliases: [],
   schema,
   tokenOptional: true,
+  models: [{ name: 'sandbox-1' }],
   create({ connection: settings }: SandboxConfig): Provider {
     const { deliver } = settings;
     const codec = createOpenAiDialect({
-      baseUrl: 'sandbox:',
-      headers: {},
-      fit,
+      url: (operation) => `sandbox:${imagesPath(operation)}`,
+      // The form of the answer is the connection's choice, whatever the caller asked.
+      fit: ({ responseFormat: _form, ...taken }) => ({ fitted: { ...taken, size: ratioInPixels(taken.size) } }),
     });
+    const capabilities: OperationCapabilities = { ...drawing, nativeForm: deliver };
     return {
       ...codec,
       answer: (request, context) => answer(request, context, settings),
       origin: undefined,
       speaksOpenAi: true,
-      capabilities: () => ({ operations: ['generation', 'edition'], maxImages: 10, nativeForm: deliver }),
+      capabilities: () => capabilities,
     };
   },
 });
 
-/** What a drawing cannot follow is left out. The form of the answer is the connection's choice, whatever the caller asked. */
-function fit({ style, inputFidelity, responseFormat: _form, ...taken }: DialectParameters): {
-  fitted: DialectParameters;
-  dropped: readonly string[];
-} {
-  return {
-    fitted: taken,
-    dropped: [...(style === undefined ? [] : ['style']), ...(inputFidelity === undefined ? [] : ['input_fidelity'])],
-  };
-}
+/** What a drawing can follow. */
+const drawing: Omit<OperationCapabilities, 'nativeForm'> = {
+  maxImages: 10,
+  parameters: {
+    n: 'native',
+    size: 'native',
+    quality: 'native',
+    background: 'native',
+    moderation: 'native',
+    outputFormat: 'native',
+    outputCompression: 'native',
+    user: 'native',
+    seed: 'native',
+  },
+  further: 'any',
+  inputs: { max: 16, as: 'bytes' },
+  mask: 'alpha',
+};
 
 async function answer(
   request: WireRequest,

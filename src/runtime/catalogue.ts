@@ -1,5 +1,6 @@
 /** From the file's entities, aliases, consumers and budgets to what stages look things up in. */
 import { hash } from 'node:crypto';
+import { GatewayError } from '../errors.ts';
 import type { GatewayFile, ModelsFile } from '../generated/gateway.ts';
 import { isJsonObject, type JsonValue } from '../json.ts';
 import { everyModel, type ModelFilter } from '../model-filter.ts';
@@ -18,7 +19,7 @@ import type {
 } from '../pipeline/settings.ts';
 import { ConfigError } from '../pipeline/stage.ts';
 import type { HttpClient } from '../pipeline/upstream.ts';
-import type { ProviderDefinition } from '../providers/provider.ts';
+import type { Provider, ProviderDefinition } from '../providers/provider.ts';
 import { slugsOf } from './slug.ts';
 import { createTokenRing, splitTokens } from './token-ring.ts';
 
@@ -33,8 +34,8 @@ export interface CatalogueSources {
   readonly config: GatewayFile;
   readonly registry: Registry;
   readonly share: Share;
-  /** Opens the pool to an origin. */
-  createClient(origin: string): HttpClient & { close(): Promise<void> };
+  /** Opens a provider's connections. */
+  createClient(): HttpClient & { close(): Promise<void> };
   /** Takes a mistake that only `create` could see. */
   report(pointer: string, message: string): void;
 }
@@ -75,7 +76,7 @@ function compileEntity(file: EntityFile, pointer: string, sources: CatalogueSour
   if (tokens.length === 0 && !definition.tokenOptional) return 'inactive';
 
   const options = member(file.config, 'options');
-  const config = { connection: { ...connection, token: '' }, options };
+  const config = { ...file.config, connection: { ...connection, token: '' }, options };
   const provider = createProvider(definition, config, pointer, sources);
   if (provider === undefined) return 'invalid';
   const tokenKey = `tokens:${file.id}:${hash('sha256', tokens.join(','))}`;
@@ -85,6 +86,7 @@ function compileEntity(file: EntityFile, pointer: string, sources: CatalogueSour
     slugs: slugsOf(file.name ?? file.id),
     providerNames: [...(provider.names ?? []), definition.name, ...definition.aliases],
     provider,
+    knownModels: definition.models,
     operations: {
       generation: compileOperation(member(options, 'generation')),
       edition: compileOperation(member(options, 'edition')),
@@ -92,7 +94,7 @@ function compileEntity(file: EntityFile, pointer: string, sources: CatalogueSour
     models: compileFilter(file.models),
     timeoutMs: typeof timeout === 'number' ? timeout : 180_000,
     tokens: sources.share<TokenRing>(tokenKey, () => createTokenRing(tokens.join(','))),
-    client: provider.origin === undefined ? unreachable : sharedClient(file.id, provider.origin, sources),
+    client: provider.origin === undefined ? unreachable : guardedClient(file.id, provider, provider.origin, sources),
   };
 }
 
@@ -106,18 +108,36 @@ function createProvider(
     // It has just been validated against the definition's own schema.
     return definition.create(config as never);
   } catch (error) {
-    if (!(error instanceof Error)) throw error;
-    report(`${pointer}/config${error instanceof ConfigError ? error.pointer : ''}`, error.message);
+    const errors: readonly unknown[] = error instanceof AggregateError ? error.errors : [error];
+    for (const each of errors) {
+      if (!(each instanceof Error)) throw each;
+      report(`${pointer}/config${each instanceof ConfigError ? each.pointer : ''}`, each.message);
+    }
     return undefined;
   }
 }
 
-function sharedClient(entityId: string, origin: string, { share, createClient }: CatalogueSources): HttpClient {
-  return share(
-    `client:${entityId}:${origin}`,
-    () => createClient(origin),
+/** The entity's connections. They outlive a reload; where they may lead is this snapshot's to say. */
+function guardedClient(
+  entityId: string,
+  provider: Provider,
+  home: string,
+  { share, createClient }: CatalogueSources,
+): HttpClient {
+  const shared = share(
+    `client:${entityId}:${home}`,
+    () => createClient(),
     (client) => client.close(),
   );
+  return {
+    async send(request, options) {
+      const { origin } = new URL(request.url);
+      if (origin !== home && provider.reaches?.(origin) !== true) {
+        throw new GatewayError('upstream_invalid_response', 'The provider named an address that is not its own.');
+      }
+      return shared.send(request, options);
+    },
+  };
 }
 
 /** For providers that answer by themselves. */

@@ -74,6 +74,8 @@ function compileRoute(file: RouteFile): Route {
     decode: file.decode,
     maxUploadBytes: file.max_size_upload,
     strict: file.strict,
+    unsupportedParams: file.unsupported_params,
+    fanout: file.fanout,
     urlMode: file.url_mode,
     // It came from YAML and fits the request's schema: there is nothing but JSON in it.
     defaults: file.defaults as Readonly<Record<string, JsonValue>>,

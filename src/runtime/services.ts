@@ -51,7 +51,7 @@ export const inertServices: StageServices = {
   spool: { directory: '', memoryBytes: spoolMemoryBytes },
   random: Math.random,
   store: { reserve: neverCalled, settle: neverCalled, release: neverCalled, read: neverCalled, close: neverCalled },
-  blobs: { put: neverCalled, open: neverCalled, close: neverCalled },
+  blobs: { put: neverCalled, open: neverCalled, remove: neverCalled, close: neverCalled },
   forward: { forward: neverCalled },
   pictures: { fetch: neverCalled },
 };

@@ -8,7 +8,9 @@ export function createTokenRing(text: string): TokenRing {
   return { all, next: () => all[taken++ % all.length] };
 }
 
+/** The tokens of a text: separated by commas, but for a credential that is a JSON document itself. */
 export function splitTokens(text: string): readonly string[] {
+  if (text.trimStart().startsWith('{')) return [text.trim()];
   return text
     .split(',')
     .map((token) => token.trim())

@@ -66,13 +66,12 @@ export function draftCall(given: CallMembers, route: Route, maxImages: number): 
   if (masks.length > 1) throw new GatewayError('invalid_value', 'Only one mask can be sent.', { param: 'mask' });
   const [mask] = masks;
   const operation = operationOf(route, images.length > 0, mask !== undefined);
-  const prompt = text(members, 'prompt');
-  if (prompt === undefined || prompt === '') throw missing('prompt');
   const { fallbacks, unknown } = furtherMembers(members, route.strict);
   return {
     call: {
       operation,
-      prompt,
+      // Whether it may be missing is the model's to say.
+      prompt: text(members, 'prompt') || undefined,
       model: text(members, 'model'),
       parameters: parametersOf(members),
       responseFormat: responseFormatOf(members),

@@ -1,15 +1,16 @@
 import schema from '../../schemas/stages/dispatch.schema.json' with { type: 'json' };
+import { bytesSource, collect } from '../body/byte-source.ts';
 import type { DispatchConfig } from '../generated/stages/dispatch.ts';
 import { GatewayError } from '../errors.ts';
-import type { Attempt, ExchangeView } from '../pipeline/exchange.ts';
-import type { Target } from '../pipeline/settings.ts';
+import type { ExchangeView } from '../pipeline/exchange.ts';
 import { defineStage, type StageEnv } from '../pipeline/stage.ts';
-import type { UpstreamReply, WireRequest } from '../pipeline/upstream.ts';
-import { withoutTokens } from '../scrub.ts';
+import type { AnsweredPart, PartOutcome, UpstreamPart } from '../pipeline/upstream.ts';
+import { createJobRunner, type JobRunner } from './upstream-job.ts';
 
 /**
- * Sends the wire requests, and is the only stage that talks to a provider. One deadline, the entity's `timeout`, holds
- * from the first byte sent to the last byte of the answer read: header and body timeouts alone would miss a slow drip.
+ * Sends the wire requests, follows the jobs that some providers make of them, and is the only stage that talks to a
+ * provider. One deadline, the entity's `timeout`, holds from the first byte sent to the last byte of the answer read:
+ * header and body timeouts alone would miss a slow drip.
  */
 export const dispatch = defineStage({
   name: 'dispatch',
@@ -17,91 +18,66 @@ export const dispatch = defineStage({
   reads: ['target', 'upstream'],
   writes: ['reply'],
   create(config: DispatchConfig, env) {
-    const { max_reply_bytes: maxReplyBytes } = config;
+    const runner = createJobRunner(config, env);
 
     return async function dispatch(exchange) {
       const { target, upstream } = exchange;
       const deadline = startDeadline(exchange.signal, target.entity.timeoutMs, env.clock);
       exchange.defer(deadline.clear);
-      try {
-        const sending = upstream.map((request) =>
-          send(exchange, target, request, { signal: deadline.signal, maxReplyBytes, env }),
-        );
-        const reply = await Promise.all(sending);
+      const [only] = upstream;
+      if (upstream.length === 1 && only !== undefined) {
+        const answered = await runner.run(exchange, target, only, deadline.signal);
         // Whatever was not read by then would hold its connection.
-        exchange.defer(() => reply.forEach(({ body }) => body.cancel()));
-        return { reply };
-      } catch (error) {
-        // Requests of the same call that are still under way are of no use any more.
-        deadline.abort(error);
-        throw error;
+        exchange.defer(() => answered.reply.body.cancel());
+        return { reply: [answered] };
       }
+      return { reply: await sendAll(exchange, runner, deadline) };
     };
   },
 });
 
-interface SendingOptions {
-  readonly signal: AbortSignal;
-  readonly maxReplyBytes: number;
-  readonly env: StageEnv;
+type View = ExchangeView<'target' | 'upstream'>;
+
+/**
+ * The requests of a call that was fanned out, all at the same time. Their answers are read whole, so that none is lost
+ * when the time is up for another.
+ * @throws GatewayError the first failure, when the route wants all or nothing, or when there is nothing
+ */
+async function sendAll(exchange: View, runner: JobRunner, deadline: Deadline): Promise<readonly PartOutcome[]> {
+  const { target, upstream, route, signal } = exchange;
+  const sendOne = async (part: UpstreamPart): Promise<AnsweredPart> => {
+    try {
+      const answered = await runner.run(exchange, target, part, deadline.signal);
+      const bytes = await readReply(answered, deadline.signal);
+      return { ...answered, reply: { ...answered.reply, body: bytesSource(bytes) } };
+    } catch (error) {
+      // Requests of the same call that are still under way are of no use any more.
+      if (route.fanout === 'all_or_nothing') deadline.abort(error);
+      throw error;
+    }
+  };
+  const settled = await Promise.allSettled(upstream.map(sendOne));
+  signal.throwIfAborted();
+  const outcomes = settled.map((outcome, index): PartOutcome => {
+    if (outcome.status === 'fulfilled') return outcome.value;
+    const error: unknown = outcome.reason;
+    const part = upstream[index];
+    if (!(error instanceof GatewayError) || part === undefined) throw error;
+    return { kind: 'failed', call: part.call, error };
+  });
+  const failure = outcomes.find((outcome) => outcome.kind === 'failed');
+  const succeeded = outcomes.some((outcome) => outcome.kind === 'answered');
+  if (failure !== undefined && (!succeeded || route.fanout === 'all_or_nothing')) throw failure.error;
+  return outcomes;
 }
 
-async function send(
-  exchange: ExchangeView<'target' | 'upstream'>,
-  target: Target,
-  request: WireRequest,
-  { signal, maxReplyBytes, env }: SendingOptions,
-): Promise<UpstreamReply> {
-  const { entity } = target;
-  const { provider } = entity;
-  const attempt = startAttempt(exchange.attempts, target, env.clock.now());
+async function readReply({ reply }: AnsweredPart, signal: AbortSignal): Promise<Uint8Array> {
   try {
-    const headers = { ...request.headers, ...provider.authorise(entity.tokens.next()) };
-    const onSent = (): void => void (attempt.sent = true);
-    const reply =
-      provider.answer === undefined
-        ? await entity.client.send({ ...request, headers }, { signal, maxReplyBytes, onSent })
-        : await answerLocally(provider.answer.bind(provider), request, { signal, onSent, env });
-    attempt.status = reply.status;
-    if (reply.status >= 200 && reply.status < 300) return reply;
-    attempt.images = 0;
-    const fault = await provider.fault(reply);
-    reply.body.cancel();
-    throw withoutTokens(fault, entity.tokens.all);
+    return await collect(reply.body);
   } catch (error) {
-    attempt.endedAtMs = env.clock.now();
-    // The signal's reason says who gave up, and why; the error seen here is only the consequence.
+    reply.body.cancel();
     throw signal.aborted && signal.reason instanceof GatewayError ? signal.reason : error;
   }
-}
-
-function answerLocally(
-  answer: NonNullable<Target['entity']['provider']['answer']>,
-  request: WireRequest,
-  { signal, onSent, env }: { signal: AbortSignal; onSent(): void; env: StageEnv },
-): Promise<UpstreamReply> {
-  onSent();
-  return answer(request, {
-    signal,
-    sleep: (milliseconds) => env.clock.sleep(milliseconds, signal),
-    nowSeconds: Math.floor(env.clock.now() / 1000),
-  });
-}
-
-function startAttempt(attempts: Attempt[], { entity, model }: Target, startedAtMs: number): Attempt {
-  const attempt: Attempt = {
-    entity: entity.id,
-    provider: entity.providerNames[0] ?? '',
-    model,
-    startedAtMs,
-    sent: false,
-    status: undefined,
-    images: undefined,
-    usage: undefined,
-    endedAtMs: undefined,
-  };
-  attempts.push(attempt);
-  return attempt;
 }
 
 interface Deadline {

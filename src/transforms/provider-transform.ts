@@ -1,10 +1,17 @@
 import schema from '../../schemas/stages/provider-transform.schema.json' with { type: 'json' };
 import { GatewayError } from '../errors.ts';
-import type { TargetCall } from '../pipeline/call.ts';
+import type { JsonValue } from '../json.ts';
+import { wireNames, type ImageParameters, type TargetCall } from '../pipeline/call.ts';
 import { defineStage } from '../pipeline/stage.ts';
 import { targetCall } from '../pipeline/target-call.ts';
+import type { OperationCapabilities } from '../providers/provider.ts';
+import { prepareInputs } from './call-inputs.ts';
+import { owedFormat, type OwedFormat } from './output-format.ts';
 
-/** `ImageCall` → the provider's wire requests: one, or as many as it takes to make `n` pictures. */
+/**
+ * `ImageCall` → the provider's wire requests: one, or as many as it takes to make `n` pictures. What the provider cannot
+ * take is dropped, refused or passed on, as the route says; pictures are brought into the form that it takes.
+ */
 export const providerTransform = defineStage({
   name: 'provider-transform',
   schema,
@@ -13,28 +20,110 @@ export const providerTransform = defineStage({
   create(_config, env) {
     const canHost = env.catalogue.hosting.path !== undefined;
 
-    return function providerTransform({ call, target, responseHeaders }) {
+    return async function providerTransform(exchange) {
+      const { call, target, responseHeaders, route } = exchange;
       const { provider } = target.entity;
-      const { maxImages, nativeForm } = provider.capabilities(target.model);
+      const capabilities = provider.capabilities(target.model, call.operation);
+      if (capabilities === undefined) throw noOperation(call.operation);
       const wanted = targetCall(call, target);
-      if (wanted.responseFormat === 'url' && nativeForm === 'b64_json' && !canHost) throw noLinks();
-      const encoded = portions(wanted, maxImages).map((portion) => provider.encode(portion));
-      const dropped = new Set(encoded.flatMap((one) => one.dropped));
-      if (dropped.size > 0) responseHeaders.set('x-pinhole-dropped-params', [...dropped].join(', '));
-      else responseHeaders.delete('x-pinhole-dropped-params');
-      return { upstream: encoded.map((one) => one.request) };
+      const owed = await owedFormat(wanted, capabilities);
+      const givesNoLinks = capabilities.nativeForm === 'b64_json' || owed !== undefined;
+      if (wanted.responseFormat === 'url' && givesNoLinks && !canHost) throw noLinks();
+
+      const { taken, refused } = divide(wanted, capabilities, owed);
+      if (route.unsupportedParams === 'reject') rejectAll(Object.keys(refused));
+      const passed = route.unsupportedParams === 'pass' ? sendable(refused) : {};
+      // Further members go where the vendor has its parameters, and so does what it is said not to have.
+      const asked = { ...taken, unknown: { ...taken.unknown, ...passed } };
+      const ready = await prepareInputs(asked, capabilities, exchange, env);
+      const parts = portions(ready, capabilities.maxImages);
+      const encoded = parts.map((part) => ({ call: part, ...provider.encode(part) }));
+      // A format that the provider left out is made by the gateway.
+      const leftOut = encoded.flatMap(({ dropped }) => dropped);
+      const dropped = leftOut.filter((name) => name !== wireNames.outputFormat || owed?.format === undefined);
+      if (route.unsupportedParams === 'reject') rejectAll(dropped);
+      const lost = Object.keys(refused).filter((name) => !(name in passed));
+      tellDropped(responseHeaders, [...dropped, ...lost]);
+      return { upstream: encoded.map(({ call, request }) => ({ call, request })) };
     };
   },
 });
 
-/** The call cut so that no part asks for more pictures than one request may. */
+/** What a provider cannot take, by wire name. */
+type Refused = Readonly<Record<string, unknown>>;
+
+/**
+ * A call with what the provider takes, and apart from it what it does not.
+ * @param owed what the gateway does by itself
+ */
+function divide(
+  call: TargetCall,
+  { parameters: supported, further, mask }: OperationCapabilities,
+  owed: OwedFormat | undefined,
+): { readonly taken: TargetCall; readonly refused: Refused } {
+  const refused: Record<string, unknown> = {};
+  const parameters: { -readonly [Name in keyof ImageParameters]: ImageParameters[Name] } = { ...call.parameters };
+  for (const name of Object.keys(wireNames) as (keyof ImageParameters)[]) {
+    // How many pictures there are is the gateway's business, whatever the provider has for it.
+    if (name === 'n' || parameters[name] === undefined || supported[name] !== undefined) continue;
+    const emulated =
+      (name === 'outputFormat' && owed?.format !== undefined) ||
+      (name === 'outputCompression' && owed?.quality !== undefined);
+    if (!emulated) refused[wireNames[name]] = parameters[name];
+    delete parameters[name];
+  }
+  const unknown: Record<string, JsonValue> = {};
+  for (const [name, value] of Object.entries(call.unknown)) {
+    if (further === 'any' || further.includes(name)) unknown[name] = value;
+    else refused[name] = value;
+  }
+  const takesMask = call.mask === undefined || mask !== undefined;
+  if (!takesMask) refused['mask'] = call.mask;
+  return { taken: { ...call, parameters, unknown, mask: takesMask ? call.mask : undefined }, refused };
+}
+
+/** @throws GatewayError unsupported_parameter when there is any */
+function rejectAll(names: readonly string[]): void {
+  const [first] = names;
+  if (first === undefined) return;
+  const listed = names.map((name) => `\`${name}\``).join(', ');
+  throw new GatewayError('unsupported_parameter', `The provider of this model cannot take ${listed}.`, {
+    param: first,
+  });
+}
+
+/** The refused members that can be sent as they came: all but pictures. */
+function sendable({ mask: _picture, ...members }: Refused): Readonly<Record<string, JsonValue>> {
+  // Parameters are texts and numbers, unknown members came from JSON.
+  return members as Record<string, JsonValue>;
+}
+
+function tellDropped(headers: Map<string, string>, names: readonly string[]): void {
+  if (names.length > 0) headers.set('x-pinhole-dropped-params', headerList(new Set(names)));
+  else headers.delete('x-pinhole-dropped-params');
+}
+
+/** Names come from callers; a header carries printable ASCII only, and a bounded amount of it. */
+function headerList(names: Iterable<string>): string {
+  const safe = Array.from(names, (name) => name.replace(/[^\w.:[\]-]/g, encodeURIComponent));
+  return safe.join(', ').slice(0, 1024);
+}
+
+/** The call cut so that no part asks for more pictures than one request may. Equal seeds would give equal pictures. */
 function portions(call: TargetCall, maxImages: number): readonly TargetCall[] {
-  const wanted = call.parameters.n ?? 1;
+  const { n: wanted = 1, seed } = call.parameters;
   if (wanted <= maxImages) return [call];
-  const counts = Array.from({ length: Math.ceil(wanted / maxImages) }, (_, index) =>
-    Math.min(maxImages, wanted - index * maxImages),
-  );
-  return counts.map((n) => ({ ...call, parameters: { ...call.parameters, n } }));
+  return Array.from({ length: Math.ceil(wanted / maxImages) }, (_, index) => {
+    const before = index * maxImages;
+    const own = { n: Math.min(maxImages, wanted - before), ...(seed === undefined ? {} : { seed: seed + before }) };
+    return { ...call, parameters: { ...call.parameters, ...own } };
+  });
+}
+
+function noOperation(operation: TargetCall['operation']): GatewayError {
+  return new GatewayError('operation_not_supported', `The provider has no image ${operation} for this model.`, {
+    retry: false,
+  });
 }
 
 /** Said before anything is sent: afterwards it would have been paid for. */

@@ -1,16 +1,19 @@
 import schema from '../../schemas/stages/response-normalise.schema.json' with { type: 'json' };
 import { GatewayError } from '../errors.ts';
 import type { ResponseNormaliseConfig } from '../generated/stages/response-normalise.ts';
-import { payloadByteLength } from '../images/convert-payload.ts';
-import type { TargetCall } from '../pipeline/call.ts';
-import type { Attempt, ExchangeView } from '../pipeline/exchange.ts';
+import { payloadByteLength, payloadHead } from '../images/convert-payload.ts';
+import { probeDimensions } from '../images/probe.ts';
+import { createRecoder, type Recoder } from '../images/recoder.ts';
+import type { Operation, TargetCall } from '../pipeline/call.ts';
+import type { ExchangeView } from '../pipeline/exchange.ts';
 import type { ImagesResponse } from '../pipeline/response.ts';
-import { completeResult, type ImageAnswer, type ImageResult } from '../pipeline/result.ts';
+import { completeResult, type ImageAnswer, type ImageResult, type ResultImage } from '../pipeline/result.ts';
 import type { Target } from '../pipeline/settings.ts';
 import { defineStage, type PictureFetcher } from '../pipeline/stage.ts';
 import { targetCall } from '../pipeline/target-call.ts';
-import type { UpstreamReply } from '../pipeline/upstream.ts';
+import type { AnsweredPart } from '../pipeline/upstream.ts';
 import { addUsage } from '../pipeline/wire-usage.ts';
+import { inOwedFormat, owedFormat, type OwedFormat } from './output-format.ts';
 import { holdBack } from './pass-through.ts';
 import { withBytes } from './result-picture.ts';
 
@@ -25,22 +28,42 @@ export const responseNormalise = defineStage({
   writes: ['result', 'response'],
   create({ extras }: ResponseNormaliseConfig, env) {
     const canHost = env.catalogue.hosting.path !== undefined;
+    const recoder = env.share('recoder', () => createRecoder({ atOnce: 2, maxWaiting: 256 }));
+    const services: Omit<Delivery, 'owed'> = { canHost, recoder, pictures: env.pictures };
 
     return async function responseNormalise(exchange) {
-      const { target, reply } = exchange;
+      const { target, reply: outcomes } = exchange;
       const call = targetCall(exchange.call, target);
-      const response = responseTo(call, target, { extras, canHost });
-      const attempts = exchange.attempts.slice(-reply.length);
-      const [only] = reply;
-      if (reply.length === 1 && only !== undefined && response.passThrough && target.entity.provider.speaksOpenAi) {
-        const result = await resultOfOne(only, call, exchange, attempts, env.pictures);
-        return { result, response };
+      const asksCost = exchange.request.query.get('embed_costs') === 'true';
+      const wanted = asksCost && !extras.includes('cost') ? [...extras, 'cost' as const] : extras;
+      const response = responseTo(call, target, { extras: wanted, canHost });
+      const capabilities = target.entity.provider.capabilities(target.model, call.operation);
+      const owed = capabilities === undefined ? undefined : await owedFormat(call, capabilities);
+      const delivery: Delivery = { ...services, owed };
+      const [only] = outcomes;
+      if (
+        outcomes.length === 1 &&
+        only?.kind === 'answered' &&
+        response.passThrough &&
+        owed === undefined &&
+        target.entity.provider.speaksOpenAi
+      ) {
+        return { result: await resultOfOne(only, call, exchange, delivery), response };
       }
-      const answers = await Promise.all(reply.map((one, index) => decoded(one, call, target, attempts[index])));
-      return { result: completeResult(await inForm(merge(answers), call, exchange, env.pictures)), response };
+      return { result: completeResult(await answerOfAll(exchange, call, delivery)), response };
     };
   },
 });
+
+/** What it takes to give pictures in another form. */
+interface Delivery {
+  readonly pictures: PictureFetcher;
+  /** Whether the gateway can hand out links of its own. */
+  readonly canHost: boolean;
+  readonly recoder: Recoder;
+  /** The file format that is still to be made. */
+  readonly owed: OwedFormat | undefined;
+}
 
 type View = ExchangeView<'call' | 'target' | 'reply'>;
 
@@ -49,29 +72,28 @@ function responseTo(
   target: Target,
   { extras, canHost }: { readonly extras: ImagesResponse['extras']; readonly canHost: boolean },
 ): ImagesResponse {
-  const form = call.responseFormat === 'b64_ephemeral' ? 'b64_json' : (call.responseFormat ?? ownForm(target, canHost));
+  const own = ownForm(target, call.operation, canHost);
+  const form = call.responseFormat === 'b64_ephemeral' ? 'b64_json' : (call.responseFormat ?? own);
   const framing = call.stream ? 'events' : 'json';
   const passThrough = framing === 'json' && extras.length === 0 && form !== 'url';
   return { kind: 'images', form, framing, extras, passThrough };
 }
 
 /** Where the caller does not say, pictures go out as they come: as links from a provider that gives links. */
-function ownForm({ entity, model }: Target, canHost: boolean): ImagesResponse['form'] {
-  return canHost && entity.provider.capabilities(model).nativeForm === 'url' ? 'url' : undefined;
+function ownForm({ entity, model }: Target, operation: Operation, canHost: boolean): ImagesResponse['form'] {
+  return canHost && entity.provider.capabilities(model, operation)?.nativeForm === 'url' ? 'url' : undefined;
 }
 
 /** One answer in OpenAI's form. It may pass through when its pictures are base64; else it is read like any other. */
 async function resultOfOne(
-  reply: UpstreamReply,
+  part: AnsweredPart,
   call: TargetCall,
   exchange: View,
-  attempts: readonly Attempt[],
-  pictures: PictureFetcher,
+  delivery: Delivery,
 ): Promise<ImageResult> {
-  const [attempt] = attempts;
-  const held = await holdBack(reply, attempt);
+  const held = await holdBack(part.reply, exchange.attempts[part.attempt]);
   const read = once(async () =>
-    inForm(await decoded(held.reply, call, exchange.target, attempt), call, exchange, pictures),
+    inForm(await decoded({ ...part, reply: held.reply }, exchange), call, exchange, delivery),
   );
   let { passThrough } = held;
   if (passThrough === undefined) await read();
@@ -92,17 +114,60 @@ function once<Value>(make: () => Promise<Value>): () => Promise<Value> {
   return () => (made ??= make());
 }
 
+/**
+ * The pictures of all requests of a call, in the form in which they go out. Where the route lets a part of them do, the
+ * answer's headers say what is missing.
+ * @throws GatewayError the first failure, when the route wants all or nothing, or when there is nothing
+ */
+async function answerOfAll(exchange: View, call: TargetCall, delivery: Delivery): Promise<ImageAnswer> {
+  const { reply: outcomes } = exchange;
+  const decoding = outcomes.map((outcome) =>
+    outcome.kind === 'failed' ? Promise.reject(outcome.error) : decoded(outcome, exchange),
+  );
+  const { succeeded: answers, failures } = await whatSucceeds(decoding, exchange);
+  const answer = merge(answers);
+  const fetching = answer.images.map((image) => imageInForm(image, call, exchange, delivery));
+  const { succeeded: images, failures: unfetched } = await whatSucceeds(fetching, exchange);
+  tellMissing(exchange, (call.parameters.n ?? 1) - images.length, [...failures, ...unfetched]);
+  return withSize({ ...answer, images });
+}
+
+/** The values of those that succeed; as many as the route asks for. @throws the first failure, when they do not do */
+async function whatSucceeds<Value>(
+  work: readonly Promise<Value>[],
+  { route }: View,
+): Promise<{ readonly succeeded: readonly Value[]; readonly failures: readonly GatewayError[] }> {
+  const settled = await Promise.allSettled(work);
+  const succeeded = settled.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+  const failures = settled.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as unknown] : []));
+  const known = failures.filter((failure) => failure instanceof GatewayError);
+  const doesNot = failures.length > 0 && (succeeded.length === 0 || route.fanout === 'all_or_nothing');
+  // What is no fault of a provider is a bug, and none to put up with.
+  if (doesNot || known.length < failures.length)
+    throw failures.find((failure) => !known.includes(failure as GatewayError)) ?? failures[0];
+  return { succeeded, failures: known };
+}
+
+/** Fewer pictures than were asked for, without a failure, is what some providers make of a refusal. */
+function tellMissing({ target, responseHeaders, log }: View, missing: number, failures: readonly GatewayError[]): void {
+  if (missing <= 0) {
+    responseHeaders.delete('x-pinhole-partial');
+    return;
+  }
+  const codes = [...new Set(failures.map(({ publicCode }) => publicCode.replace(/[^\w.:-]/g, '_').slice(0, 64)))];
+  const why = codes.length === 0 ? '' : `, codes="${codes.join(' ')}"`;
+  responseHeaders.set('x-pinhole-partial', `missing=${missing}${why}`);
+  log.warn('fewer pictures than asked for', { entity: target.entity.id, missing, errors: failures });
+}
+
 /** The provider's pictures; the attempt's record learns how many there are. */
-async function decoded(
-  reply: UpstreamReply,
-  call: TargetCall,
-  { entity }: Target,
-  attempt: Attempt | undefined,
-): Promise<ImageAnswer> {
+async function decoded(part: AnsweredPart, { target, attempts }: View): Promise<ImageAnswer> {
+  const attempt = attempts[part.attempt];
   try {
-    const answer = await entity.provider.decode(reply, call);
+    const answer = await target.entity.provider.decode(part.reply, part.call);
     checkBase64(answer);
-    if (attempt !== undefined) Object.assign(attempt, { images: answer.images.length, usage: answer.usage });
+    const { images, usage, costNanoUsd } = answer;
+    if (attempt !== undefined) Object.assign(attempt, { images: images.length, usage, costNanoUsd });
     return answer;
   } catch (error) {
     // An answer that broke off may have been billed; one that holds no picture delivered none.
@@ -111,6 +176,18 @@ async function decoded(
     if (attempt !== undefined && answeredInVain) attempt.images = 0;
     throw error;
   }
+}
+
+/** A JPEG with large metadata tells its size only behind them; further we do not look. */
+const dimensionsHeadBytes = 64 * 1024;
+
+/** What was really made, by the header of the first picture: many providers make other sizes than were asked for. */
+async function withSize(answer: ImageAnswer): Promise<ImageAnswer> {
+  const [first] = answer.images;
+  if (answer.effective.size !== undefined || first === undefined || first.payload.kind === 'link') return answer;
+  const dimensions = probeDimensions(await payloadHead(first.payload, dimensionsHeadBytes));
+  if (dimensions === undefined) return answer;
+  return { ...answer, effective: { ...answer.effective, size: `${dimensions.width}x${dimensions.height}` } };
 }
 
 /** Here another candidate can still be tried, and nothing has been sent. @throws GatewayError upstream_invalid_response */
@@ -127,19 +204,36 @@ function merge(answers: readonly ImageAnswer[]): ImageAnswer {
     created: first.created,
     effective: first.effective,
     images: answers.flatMap((answer) => answer.images),
+    costNanoUsd: addCosts(answers),
     usage: addUsage(answers.map((answer) => answer.usage)),
   };
 }
 
+/** What the answers cost together; undefined when one of them does not say. */
+function addCosts(answers: readonly ImageAnswer[]): number | undefined {
+  return answers.reduce<number | undefined>(
+    (sum, { costNanoUsd }) => (sum === undefined || costNanoUsd === undefined ? undefined : sum + costNanoUsd),
+    0,
+  );
+}
+
 /** Fetches what came as links where links are not what the caller may get. */
-async function inForm(
-  answer: ImageAnswer,
-  call: TargetCall,
+async function inForm(answer: ImageAnswer, call: TargetCall, exchange: View, delivery: Delivery): Promise<ImageAnswer> {
+  const images = answer.images.map((image) => imageInForm(image, call, exchange, delivery));
+  return withSize({ ...answer, images: await Promise.all(images) });
+}
+
+async function imageInForm(
+  image: ResultImage,
+  { responseFormat, stream }: TargetCall,
   exchange: View,
-  pictures: PictureFetcher,
-): Promise<ImageAnswer> {
-  const wantsLinks = call.responseFormat === 'url' || call.responseFormat === undefined;
-  if (wantsLinks && !call.stream && exchange.route.urlMode === 'provider') return answer;
-  const fetched = answer.images.map((image) => withBytes(image, exchange.target, exchange, pictures));
-  return { ...answer, images: await Promise.all(fetched) };
+  { pictures, canHost, recoder, owed }: Delivery,
+): Promise<ResultImage> {
+  const wantsLinks = responseFormat === 'url' || responseFormat === undefined;
+  // A link without TLS is that of a server of our own, which callers need not know of.
+  const isOurs = canHost && image.payload.kind === 'link' && !image.payload.url.startsWith('https:');
+  const mayStay = wantsLinks && !stream && exchange.route.urlMode === 'provider' && !isOurs;
+  if (mayStay && owed === undefined) return image;
+  const fetched = await withBytes(image, exchange.target, exchange, pictures);
+  return owed === undefined ? fetched : inOwedFormat(fetched, owed, recoder, exchange.signal);
 }

@@ -1,6 +1,6 @@
 import schema from '../../schemas/stages/route-resolve.schema.json' with { type: 'json' };
 import { GatewayError } from '../errors.ts';
-import type { Operation } from '../pipeline/call.ts';
+import type { ImageCall, Operation } from '../pipeline/call.ts';
 import type { Alias, AliasTarget, Catalogue, Entity, Route, Target } from '../pipeline/settings.ts';
 import { defineStage, type StageEnv } from '../pipeline/stage.ts';
 
@@ -20,9 +20,9 @@ export const routeResolve = defineStage({
     return function routeResolve({ call }) {
       const asked = [call.model, ...call.fallbacks];
       const resolved = asked.flatMap((model) => resolve(model, call.operation));
-      const able = resolved.filter((target) => inability(target, call.operation) === undefined);
+      const able = resolved.filter((target) => inability(target, call) === undefined);
       const [target] = able;
-      if (target === undefined) throw refusal(resolved[0], call.operation);
+      if (target === undefined) throw refusal(resolved[0], call);
       return { candidates: able, target };
     };
   },
@@ -107,24 +107,26 @@ function modelNotFound(model: string): GatewayError {
 }
 
 /** The error for a call that nothing can serve: what kept its first choice from it. */
-function refusal(first: Target | undefined, operation: Operation): GatewayError {
-  const reason = first === undefined ? undefined : inability(first, operation);
+function refusal(first: Target | undefined, call: ImageCall): GatewayError {
+  const reason = first === undefined ? undefined : inability(first, call);
   return reason ?? new GatewayError('no_healthy_target', 'There is nothing that could serve this call.');
 }
 
-/** Why a target cannot serve an operation; undefined when it can. */
-function inability({ entity, model }: Target, operation: Operation): GatewayError | undefined {
+/** Why a target cannot serve a call; undefined when it can. */
+function inability({ entity, model }: Target, { operation, prompt }: ImageCall): GatewayError | undefined {
   if (!entity.operations[operation].enabled) {
     return new GatewayError('operation_not_enabled', `Image ${operation} is not enabled for \`${entity.id}\`.`);
   }
-  if (!entity.provider.capabilities(model).operations.includes(operation)) {
+  const capabilities = entity.provider.capabilities(model, operation);
+  if (capabilities === undefined) {
     return new GatewayError(
       'operation_not_supported',
       `The provider of \`${entity.id}\` has no image ${operation} for \`${model}\`.`,
       { retry: false },
     );
   }
-  return undefined;
+  if (capabilities.promptOptional === true || (prompt !== undefined && prompt !== '')) return undefined;
+  return new GatewayError('missing_required_parameter', 'The parameter "prompt" is required.', { param: 'prompt' });
 }
 
 /** The order in which an alias's targets are tried, by its strategy. The turn of a round robin survives reloads. */

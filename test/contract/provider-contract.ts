@@ -1,12 +1,13 @@
 /** What every provider owes the gateway. A provider's own test calls this suite with its fixtures. */
+import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { bytesSource } from '../../src/body/byte-source.ts';
 import { GatewayError, type ErrorCode } from '../../src/errors.ts';
 import { isJsonObject } from '../../src/json.ts';
-import type { TargetCall } from '../../src/pipeline/call.ts';
+import type { ImageParameters, Operation, TargetCall } from '../../src/pipeline/call.ts';
 import type { EffectiveParameters, ImageAnswer, ImageUsage } from '../../src/pipeline/result.ts';
 import type { UpstreamReply, WireRequest } from '../../src/pipeline/upstream.ts';
-import type { ProviderDefinition } from '../../src/providers/provider.ts';
+import type { Asked, Provider, ProviderDefinition } from '../../src/providers/provider.ts';
 import { Secret } from '../../src/secret.ts';
 import { deepFreeze } from './deep-freeze.ts';
 
@@ -16,6 +17,12 @@ export interface ProviderContract<Config extends object> {
   readonly settings: Config;
   /** At least one with an answer. */
   readonly fixtures: readonly ProviderFixture[];
+  /** Values of parameters for which this provider's request differs from one without them, where the usual ones do not do. */
+  readonly samples?: Partial<ImageParameters>;
+  /** What every address begins with, where it is not the connection's `base_url`. */
+  readonly base?: string;
+  /** For a vendor whose answer without any picture is a refusal of the content. */
+  readonly emptyIsRefusal?: boolean;
 }
 
 /** A call, the exact request that it becomes, and what the provider's answer then means. */
@@ -25,11 +32,23 @@ export interface ProviderFixture {
   readonly request: WireRequest;
   /** Parameters that are left out, in wire spelling. */
   readonly dropped?: readonly string[];
+  /** The answers before the last, and what is asked after each of them: for jobs. */
+  readonly steps?: readonly JobStep[];
   readonly reply?: RecordedReply;
   /** What a 2xx reply holds. */
   readonly result?: ExpectedAnswer;
   /** What any other reply means, or a refusal that came as a 200. */
   readonly fault?: { readonly code: ErrorCode; readonly status?: number; readonly message?: string };
+}
+
+/** An answer that is not the last, and what is asked next. */
+export interface JobStep {
+  readonly reply: RecordedReply;
+  readonly request: WireRequest;
+  /** Whether it is the next step rather than a look at how far the job is. */
+  readonly now?: boolean;
+  /** The request that would end the job from here on. */
+  readonly cancel?: WireRequest;
 }
 
 /** An answer as it was recorded from the vendor. */
@@ -45,6 +64,7 @@ export interface ExpectedAnswer {
   readonly images: readonly { readonly bytes?: Uint8Array; readonly url?: string; readonly revisedPrompt?: string }[];
   readonly usage?: ImageUsage | undefined;
   readonly effective?: EffectiveParameters;
+  readonly costNanoUsd?: number;
 }
 
 const token = new Secret('sk-contract-6c0f2e');
@@ -75,15 +95,14 @@ export function providerContract<Config extends object>(contract: ProviderContra
   const provider = definition.create(deepFreeze(settings));
   const [first] = fixtures;
   if (first === undefined) throw new Error('a provider needs at least one fixture');
-  const decodeBytes = (body: RecordedReply['body'], call: TargetCall): Promise<ImageAnswer> =>
-    provider.decode(replyOf({ status: 200, body }), call);
+  const { base = baseUrlOf(settings) } = contract;
 
   describe(`the provider ${definition.name}`, () => {
     describe.each(fixtures.map((fixture) => [fixture.name, fixture] as const))('with %s', (_, fixture) => {
       const call = deepFreeze(fixture.call);
 
       it('promises the operation', () => {
-        expect(provider.capabilities(call.model).operations).toContain(call.operation);
+        expect(provider.capabilities(call.model, call.operation)).toBeDefined();
       });
 
       it('encodes exactly the recorded request', () => {
@@ -99,7 +118,6 @@ export function providerContract<Config extends object>(contract: ProviderContra
         if (provider.origin === undefined) return;
         const { url } = provider.encode(call).request;
         expect(new URL(url).origin).toBe(new URL(provider.origin).origin);
-        const base = baseUrlOf(settings);
         if (base !== undefined) expect(url.startsWith(`${base.replace(/\/+$/, '')}/`)).toBe(true);
       });
 
@@ -110,20 +128,38 @@ export function providerContract<Config extends object>(contract: ProviderContra
         for (const name of Object.keys(request.headers)) expect(name).toBe(name.toLowerCase());
       });
 
-      const { reply, result, fault } = fixture;
+      const { reply, steps = [], result, fault } = fixture;
+      if (steps.length > 0)
+        it('asks on until the job is ready', async () => {
+          let asked: Asked = { call, request: provider.encode(call).request, state: undefined };
+          for (const step of steps) {
+            const outcome = await provider.poll?.(replyOf(step.reply), asked);
+            if (outcome?.kind !== 'again') throw new Error('the provider asks nothing more');
+            expect(outcome.request).toEqual(step.request);
+            expect(outcome.now ?? false).toBe(step.now ?? false);
+            if (step.cancel !== undefined) expect(outcome.cancel).toEqual(step.cancel);
+            for (const name of Object.keys(provider.authorise(token))) {
+              expect(outcome.request.headers).not.toHaveProperty([name]);
+            }
+            asked = { call, request: outcome.request, state: outcome.state };
+          }
+        });
       if (reply !== undefined && result !== undefined) {
         it('decodes the recorded answer', async () => {
-          const answer = await provider.decode(replyOf(reply), call);
+          const answer = await finished(provider, fixture, reply);
           expect(answer.images.map(shown)).toEqual(result.images.map((image) => ({ ...image })));
           expect(answer.usage).toEqual(result.usage);
           expect(defined(answer.effective)).toEqual(defined(result.effective ?? {}));
           if (result.created !== undefined) expect(answer.created).toBe(result.created);
+          expect(answer.costNanoUsd).toBe(result.costNanoUsd);
         });
 
         it('takes null and absent members for the same', async () => {
           if (typeof reply.body === 'string' || reply.body instanceof Uint8Array) return;
           for (const [withNull, without] of nullAndAbsent(reply.body)) {
-            const outcomes = await Promise.all([withNull, without].map((body) => outcomeOf(decodeBytes(body, call))));
+            const outcomes = await Promise.all(
+              [withNull, without].map((body) => outcomeOf(finished(provider, fixture, { ...reply, body }))),
+            );
             expect(outcomes[0]).toEqual(outcomes[1]);
           }
         });
@@ -131,9 +167,7 @@ export function providerContract<Config extends object>(contract: ProviderContra
       if (reply !== undefined && fault !== undefined) {
         it('gives the recorded failure its meaning', async () => {
           const ok = reply.status >= 200 && reply.status < 300;
-          const error = ok
-            ? await outcomeOf(provider.decode(replyOf(reply), call))
-            : await provider.fault(replyOf(reply));
+          const error = ok ? await outcomeOf(finished(provider, fixture, reply)) : await provider.fault(replyOf(reply));
           expect(error).toBeInstanceOf(GatewayError);
           expect(error).toMatchObject(fault);
         });
@@ -141,9 +175,38 @@ export function providerContract<Config extends object>(contract: ProviderContra
     });
 
     it.each(garbage.map((body) => [body.slice(0, 60), body]))('finds no pictures in %j', async (_, body) => {
-      const error = await outcomeOf(decodeBytes(body, first.call));
-      expect(error).toBeInstanceOf(GatewayError);
-      expect(error).toMatchObject({ code: 'upstream_invalid_response' });
+      const errors = [
+        await outcomeOf(provider.decode(replyOf({ status: 200, body }), first.call)),
+        await outcomeOf(finished(provider, first, { status: 200, body })),
+      ];
+      for (const error of errors) {
+        expect(error).toBeInstanceOf(GatewayError);
+        const isEmpty = contract.emptyIsRefusal === true && body.includes(':[]');
+        expect(error).toMatchObject({ code: isEmpty ? 'content_policy_violation' : 'upstream_invalid_response' });
+      }
+    });
+
+    describe.each(operationsOf(fixtures))('in %s', (operation, call) => {
+      const capabilities = provider.capabilities(call.model, operation);
+
+      it('does something with each parameter that it promises', () => {
+        const plain: TargetCall = { ...call, parameters: {} };
+        const samples = { ...usualSamples, ...contract.samples };
+        const idle = Object.keys(capabilities?.parameters ?? {}).filter((name) => {
+          if (name === 'n' && capabilities?.maxImages === 1) return false;
+          const parameters = { [name]: samples[name as keyof ImageParameters] };
+          return isDeepStrictEqual(provider.encode({ ...plain, parameters }), provider.encode(plain));
+        });
+        expect(idle).toEqual([]);
+      });
+
+      it('sends the further members that it promises, and no word of the gateway’s own', () => {
+        const { further = [] } = capabilities ?? {};
+        const [name] = further === 'any' ? ['some_member'] : further;
+        if (name === undefined) return;
+        const { request } = provider.encode({ ...call, unknown: { [name]: 'a-telling-value' } });
+        expect(JSON.stringify(request)).toContain('a-telling-value');
+      });
     });
 
     it.each([302, 400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 502, 503, 529])(
@@ -165,7 +228,8 @@ export function providerContract<Config extends object>(contract: ProviderContra
         cancel() {},
         [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(broken) }),
       };
-      expect(await outcomeOf(provider.decode({ status: 200, headers: {}, body }, first.call))).toBe(broken);
+      const reply = { status: 200, headers: {}, body };
+      expect(await outcomeOf(provider.decode(reply, first.call))).toBe(broken);
     });
 
     it('takes a missing token, and shows one only in headers', () => {
@@ -173,6 +237,40 @@ export function providerContract<Config extends object>(contract: ProviderContra
       for (const name of Object.keys(provider.authorise(token))) expect(name).toBe(name.toLowerCase());
     });
   });
+}
+
+const usualSamples: Required<ImageParameters> = {
+  n: 2,
+  size: '1536x1024',
+  quality: 'high',
+  style: 'vivid',
+  background: 'transparent',
+  moderation: 'low',
+  outputFormat: 'jpeg',
+  outputCompression: 80,
+  inputFidelity: 'high',
+  user: 'u-1',
+  seed: 7,
+};
+
+/** The operations that the fixtures show, each with a call for it. */
+function operationsOf(fixtures: readonly ProviderFixture[]): (readonly [Operation, TargetCall])[] {
+  const calls = new Map<Operation, TargetCall>();
+  for (const { call } of fixtures) if (!calls.has(call.operation)) calls.set(call.operation, call);
+  return [...calls];
+}
+
+/** The answer to a fixture's call, its job followed to the end, of which this is the last reply. */
+async function finished(provider: Provider, fixture: ProviderFixture, last: RecordedReply): Promise<ImageAnswer> {
+  const { call, steps = [] } = fixture;
+  if (provider.poll === undefined) return provider.decode(replyOf(last), call);
+  let asked: Asked = { call, request: provider.encode(call).request, state: undefined };
+  for (const { reply } of [...steps, { reply: last }]) {
+    const outcome = await provider.poll(replyOf(reply), asked);
+    if (outcome.kind === 'done') return provider.decode(outcome.reply, call);
+    asked = { call, request: outcome.request, state: outcome.state };
+  }
+  throw new GatewayError('upstream_timeout', 'The job is not ready yet.');
 }
 
 function baseUrlOf(settings: object): string | undefined {

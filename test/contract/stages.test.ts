@@ -3,7 +3,6 @@ import { hash } from 'node:crypto';
 import { bytesSource } from '../../src/body/byte-source.ts';
 import { anonymous, type Consumer } from '../../src/pipeline/settings.ts';
 import type { StageDefinition } from '../../src/pipeline/stage.ts';
-import type { WireRequest } from '../../src/pipeline/upstream.ts';
 import { completeResult } from '../../src/pipeline/result.ts';
 import { openai } from '../../src/providers/openai.ts';
 import { authenticate } from '../../src/transforms/authenticate.ts';
@@ -19,10 +18,12 @@ import { responseNormalise } from '../../src/transforms/response-normalise.ts';
 import { routeResolve } from '../../src/transforms/route-resolve.ts';
 import { makeCaller } from '../fixtures/budget.ts';
 import {
+  makeAnswered,
   makeAttempt,
   makeCall,
   makeEntity,
   makeExchange,
+  makePart,
   makeRoute,
   makeStageEnv,
   makeTarget,
@@ -37,8 +38,13 @@ const picture = png();
 const large = { data: [{ b64_json: randomPng(20_000).toString('base64') }] };
 const linked = { data: [{ url: 'https://pictures.test/1.png' }] };
 const link = { kind: 'link', url: 'https://pictures.test/1.png', trust: 'response' } as const;
-const upstream: readonly WireRequest[] = [
-  { method: 'POST', url: 'https://api.openai.com/v1/images/generations', headers: {}, body: { kind: 'none' } },
+const upstream = [
+  makePart({
+    method: 'POST',
+    url: 'https://api.openai.com/v1/images/generations',
+    headers: {},
+    body: { kind: 'none' },
+  }),
 ];
 
 /** An entity of OpenAI's whose connection answers, unless the signal is aborted. */
@@ -112,7 +118,7 @@ stageContract({
 
 stageContract({
   definition: dispatch,
-  config: { max_reply_bytes: 1_000_000 },
+  config: { max_reply_bytes: 1_000_000, poll_interval: 500, poll_interval_max: 3000 },
   env: makeStageEnv(),
   exchange: (signal) => makeExchange({ target, upstream }, { signal }),
 });
@@ -122,7 +128,10 @@ stageContract({
   config: { extras: [] },
   env: makeStageEnv(pictures),
   exchange: (signal) =>
-    makeExchange({ call: makeCall(), target, reply: [answering(large)] }, { signal, attempts: [makeAttempt()] }),
+    makeExchange(
+      { call: makeCall(), target, reply: [makeAnswered(answering(large))] },
+      { signal, attempts: [makeAttempt()] },
+    ),
 });
 
 stageContract({
@@ -131,7 +140,10 @@ stageContract({
   env: makeStageEnv(pictures),
   exchange: (signal) => {
     const call = makeCall({ responseFormat: 'b64_json' });
-    return makeExchange({ call, target, reply: [answering(linked)] }, { signal, attempts: [makeAttempt()] });
+    return makeExchange(
+      { call, target, reply: [makeAnswered(answering(linked))] },
+      { signal, attempts: [makeAttempt()] },
+    );
   },
 });
 

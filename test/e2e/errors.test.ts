@@ -103,7 +103,7 @@ describe('an error, as OpenAI’s client sees it', () => {
     setting.fake.next({ status: 400, body: failure('moderation_blocked', 'Rejected by the safety system.') });
     const error = await apiError(generate());
     expect(error).toBeInstanceOf(BadRequestError);
-    expect(error).toMatchObject({ code: 'moderation_blocked' });
+    expect(error).toMatchObject({ code: 'content_policy_violation' });
     expect(error.message).toContain('Rejected by the safety system.');
   });
 

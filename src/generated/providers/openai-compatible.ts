@@ -10,7 +10,7 @@ export interface OpenaiCompatibleConfig {
      */
     base_url: string;
     /**
-     * The service's API key, sent as a bearer token. Several, separated by commas, are used in turn. May stay empty.
+     * The service's API key, sent as a bearer token unless `headers` says otherwise. Several, separated by commas, are used in turn. May stay empty.
      */
     token: string;
     /**
@@ -22,7 +22,7 @@ export interface OpenaiCompatibleConfig {
      */
     provider_name?: string;
     /**
-     * Further headers for each request to the service, by name.
+     * Further headers for each request to the service, by name. Where `{api_key}` stands in a value, the API key is put in its place; it is not sent as a bearer token then.
      */
     headers: {
       /**
@@ -30,6 +30,29 @@ export interface OpenaiCompatibleConfig {
        */
       [k: string]: string;
     };
+    /**
+     * The service's own names for OpenAI's parameters, such as `n: num_images`; false or null for a parameter that it must never be sent.
+     */
+    param_mappings: {
+      /**
+       * The service's name for the parameter; false or null: it is never sent; true: it is sent under OpenAI's name.
+       */
+      [k: string]: string | boolean | null;
+    };
+    /**
+     * Further members for the body of each request, by name. A member that the caller sends takes the place of one of the same name.
+     */
+    additional_body_params: {
+      [k: string]: unknown;
+    };
+    /**
+     * How the service takes the pictures of an edit: as the files of a form, or in OpenAI's JSON as links and data URIs.
+     */
+    edit_body: 'multipart' | 'json';
+    /**
+     * The most pictures that one request to the service can ask for; more are asked for in several requests.
+     */
+    max_images: number;
   };
   /**
    * What the entity does and what it fills in where the caller is silent.

@@ -2,9 +2,9 @@
 
 export interface ResponseNormaliseConfig {
   /**
-   * What is added to the body of the answer: `latency` in milliseconds, `routing` with all attempts.
+   * What is added to the body of the answer: `latency` in milliseconds, `cost` in dollars where the provider tells it, `routing` with all attempts. A caller may ask for the cost with the query `embed_costs=true`.
    *
    * Items: One addition.
    */
-  extras: ('latency' | 'routing')[];
+  extras: ('latency' | 'cost' | 'routing')[];
 }

@@ -30,6 +30,7 @@ beforeEach(() => {
   result = { kind: 'applied', revision: 2, diff: ['+ route edit'] };
   sources = {
     ready: () => true,
+    capabilities: (model) => ({ asked: model }),
     status: () => ({ ok: true, revision: 1 }),
     async reload(trigger) {
       reloads.push(trigger);

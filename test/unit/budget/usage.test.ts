@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { imagesUsed, triesOf } from '../../../src/budget/usage.ts';
+import { imagesUsed, knownCost, triesOf } from '../../../src/budget/usage.ts';
 import type { Attempt } from '../../../src/pipeline/exchange.ts';
 import { makeAttempt } from '../../fixtures/exchange.ts';
 
@@ -33,6 +33,23 @@ describe('imagesUsed', () => {
   it('counts no more than was asked when some answers of a fanned-out call are lost', () => {
     expect(used(true, { images: 1 }, lost, lost, { images: 1 })).toBe(asked);
     expect(used(false, { images: 1 }, lost, lost, { images: 1 })).toBe(2);
+  });
+});
+
+describe('knownCost', () => {
+  const cost = (...attempts: readonly Partial<Attempt>[]): number | undefined =>
+    knownCost(attempts.map((attempt) => makeAttempt(attempt)));
+
+  it('is the sum over what delivered', () => {
+    expect(cost({ costNanoUsd: 5 }, { costNanoUsd: 7 })).toBe(12);
+    expect(cost({ images: 0 }, { costNanoUsd: 7 })).toBe(7);
+  });
+
+  it('is not known when something delivered without a word about it, or nothing did', () => {
+    expect(cost({ costNanoUsd: 5 }, {})).toBeUndefined();
+    expect(cost({ images: undefined }, { costNanoUsd: 7 })).toBeUndefined();
+    expect(cost({ images: 0 })).toBeUndefined();
+    expect(cost()).toBeUndefined();
   });
 });
 

@@ -13,6 +13,21 @@ describe('validate', () => {
     });
   });
 
+  it('warns of models that their vendors have shut down, and takes the file all the same', async () => {
+    const fake = { baseUrl: 'http://127.0.0.1:9/v1' };
+    const options = { generation: { model: 'gpt-image-1' }, edition: { enabled: true, model: 'gpt-image-2' } };
+    const entity = openAiEntity(fake, { config: { connection: { token: 'sk-x' }, options } });
+    const targets = ['openai-main/dall-e-3', 'openai-main/gpt-image-2', 'openai-main/some-day'];
+    await using folder = await configFolder(gatewayConfig([entity], { aliases: { best: { targets } } }));
+    const { code, out, err } = await run(['validate', '--config', folder.config]);
+    expect([code, out]).toEqual([0, `${folder.config} is valid.\n`]);
+    expect(err).toContain(
+      'the model `gpt-image-1` was shut down by its vendor on 2026-10-23; `gpt-image-2` takes its place',
+    );
+    expect(err).toContain('the model `dall-e-3` was shut down');
+    expect(err).toMatch(/\n\n2 warnings\.\n$/);
+  });
+
   it('takes the shipped file', async () => {
     expect((await run(['validate', '-c', new URL('../../../gateway.yaml', import.meta.url).pathname])).code).toBe(0);
   });

@@ -30,6 +30,7 @@ export function schemaDefinitions(): Definitions {
     aliases: [],
     schema: schemaFile(`providers/${name}`),
     tokenOptional: name !== 'openai',
+    models: [],
     create: neverCreated,
   }));
   return {

@@ -118,6 +118,20 @@ describe('an images response as JSON', () => {
   });
 });
 
+describe('the cost of an answer', () => {
+  const told = async (...costs: readonly (number | undefined)[]): Promise<unknown> => {
+    const attempts = costs.map((costNanoUsd) => makeAttempt({ costNanoUsd }));
+    const { text } = await rendered(answerOf(bytes(picture)), { extras: ['cost'] }, { attempts });
+    return JSON.parse(text).cost;
+  };
+
+  it('is what the providers said, in dollars, when all of them said it [I21]', async () => {
+    expect(await told(20_000_000, 1)).toBe(0.020000001);
+    expect(await told(0)).toBe(0);
+    expect(await told(20_000_000, undefined)).toBeUndefined();
+  });
+});
+
 describe('the length of an answer', () => {
   it('is exact, whatever the pictures are and in whichever form', async () => {
     await fc.assert(

@@ -58,6 +58,7 @@ export function fakeBlobs(): BlobStore & { readonly kept: { readonly mediaType: 
       return name;
     },
     open: () => Promise.resolve(undefined),
+    remove: () => Promise.resolve(),
     close: () => Promise.resolve(),
   };
 }

@@ -52,5 +52,5 @@ function provider(name: string, aliases: readonly string[] = []): ProviderDefini
   const create = (): never => {
     throw new Error('A registry creates nothing.');
   };
-  return defineProvider({ name, aliases, schema: {}, tokenOptional: true, create });
+  return defineProvider({ name, aliases, schema: {}, tokenOptional: true, models: [], create });
 }

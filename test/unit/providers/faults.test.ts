@@ -2,7 +2,14 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { bytesSource } from '../../../src/body/byte-source.ts';
 import type { ErrorCode, GatewayError } from '../../../src/errors.ts';
-import { faultFrom, retryDelayMs, type FaultWords } from '../../../src/providers/faults.ts';
+import {
+  commonWords,
+  duration,
+  faultFrom,
+  faultReader,
+  retryDelayMs,
+  type FaultWords,
+} from '../../../src/providers/faults.ts';
 
 function fault(status: number, words: Partial<FaultWords> = {}, headers: Record<string, string> = {}): GatewayError {
   return faultFrom(
@@ -47,6 +54,7 @@ describe('a provider’s refusal', () => {
     const error = fault(status, { ...words, refusal: true });
     expect(error).toMatchObject({
       code: 'content_policy_violation',
+      publicCode: 'content_policy_violation',
       status: 400,
       message: 'Their words.',
       curable: false,
@@ -98,6 +106,84 @@ describe('a provider’s refusal', () => {
   });
 });
 
+describe('a refusal that says what it is about', () => {
+  it.each([400, 404, 422, 429, 500])('is about our credential, whatever the status (%i)', (status) => {
+    expect(fault(status, { ...words, about: 'credential' })).toMatchObject({
+      code: 'upstream_auth_failed',
+      status: 502,
+      retry: false,
+    });
+  });
+
+  it.each([400, 402, 403])('is about a limit, whatever the status (%i)', (status) => {
+    expect(fault(status, { ...words, about: 'limit', retryAfterMs: 7000 })).toMatchObject({
+      code: 'rate_limit_exceeded',
+      status: 429,
+      message: 'Their words.',
+      retryAfterMs: 7000,
+    });
+  });
+
+  it.each([400, 401, 403, 429])('is a failure of the provider, whatever the status (%i)', (status) => {
+    expect(fault(status, { ...words, about: 'failure' })).toMatchObject({
+      code: 'upstream_error',
+      status: 502,
+      curable: true,
+      message: `The provider failed with status ${status}.`,
+    });
+  });
+
+  it('is one of the content before all else', () => {
+    expect(fault(403, { ...words, about: 'failure', refusal: true }).code).toBe('content_policy_violation');
+  });
+});
+
+describe('the words of an error document', () => {
+  const nothing = { message: undefined, code: undefined, param: undefined };
+  it.each<[unknown, object]>([
+    [
+      { error: { message: 'No.', code: 'bad', param: 'size', type: 'x' } },
+      { message: 'No.', code: 'bad', param: 'size' },
+    ],
+    [
+      { error: 'No.', code: 'bad' },
+      { message: 'No.', code: 'bad' },
+    ],
+    [{ message: 'No.' }, { message: 'No.' }],
+    [{ statusCode: 401, message: 'No.' }, { message: 'No.' }],
+    [{ detail: 'No.' }, { message: 'No.' }],
+    [{ error: { detail: 'No.' } }, { message: 'No.' }],
+    [{ error: {}, detail: 'No.' }, { message: 'No.' }],
+    [
+      { detail: [{ loc: ['body', 'input', 0], msg: 'No.', type: 'missing' }, { msg: 'Neither.' }] },
+      { message: 'No.', code: 'missing', param: 'input.0' },
+    ],
+    [{ detail: [{ loc: ['body'], msg: 'No.' }] }, { message: 'No.' }],
+    [{ errors: ['No.', 'Neither.'] }, { message: 'No.' }],
+    [{ title: 'No.', status: 400 }, { message: 'No.' }],
+    [[{ error: { code: 400, message: 'No.', status: 'INVALID_ARGUMENT' } }], { message: 'No.' }],
+    [{ error: { message: '', code: null, param: null } }, {}],
+    [{ error: { message: ['No.'] } }, {}],
+    [{ detail: ['No.'] }, {}],
+    ['No.', {}],
+    [['No.'], {}],
+    [null, {}],
+    [undefined, {}],
+  ])('are found in %j', (document, expected) => {
+    expect(commonWords(document)).toEqual({ ...nothing, ...expected });
+  });
+
+  it('are read from the answer, whatever it is', async () => {
+    const read = faultReader((document) => ({ ...commonWords(document), refusal: document === undefined }));
+    const of = (body: string): Promise<GatewayError> =>
+      read({ status: 400, headers: {}, body: bytesSource(Buffer.from(body)) });
+    expect(await of('{"detail":"No."}')).toMatchObject({ code: 'invalid_value', message: 'No.' });
+    for (const body of ['', '<html>', `{"detail":"${'x'.repeat(70_000)}"}`]) {
+      expect(await of(body)).toMatchObject({ code: 'content_policy_violation' });
+    }
+  });
+});
+
 const date = { date: 'Fri, 20 Nov 2026 12:00:00 GMT' };
 
 describe('the time to wait', () => {
@@ -119,15 +205,46 @@ describe('the time to wait', () => {
     ['a duration', { 'x-ratelimit-reset-requests': '6m12s' }, undefined, 372_000],
     ['a short duration', { 'x-ratelimit-reset-requests': '20ms' }, undefined, 20],
     ['a long duration', { 'x-ratelimit-reset-requests': '1h0m0.5s' }, undefined, 3_600_500],
+    ['a moment', { ...date, 'x-ratelimit-reset-requests': '1795176030' }, undefined, 30_000],
+    ['a moment that is over', { ...date, 'x-ratelimit-reset-requests': '1795175999' }, undefined, 0],
+    [
+      'a moment without a date to compare it with',
+      { 'x-ratelimit-reset-requests': '1795176030' },
+      undefined,
+      undefined,
+    ],
+    ['a moment that is none', { ...date, 'x-ratelimit-reset-requests': '30' }, undefined, undefined],
     ['words', {}, 'Rate limit reached. Please try again in 12s.', 12_000],
     ['words of milliseconds', {}, 'Please try again in 467ms.', 467],
     ['older words', {}, 'please slow down and try again after 51.84 seconds.', 51_840],
     ['words of one second', {}, 'Please retry after 1 second', 1000],
+    ['rough words', {}, 'The limit resets in ~30s.', 30_000],
+    ['Azure’s words', {}, 'Rate limit is exceeded. Try again in 20 seconds.', 20_000],
+    ['words of something else', {}, 'Sent in 3 steps.', undefined],
     ['other words', {}, 'Limit 5, Used 5, Requested 1. Try in a minute.', undefined],
     ['nothing', {}, undefined, undefined],
     ['nonsense', { 'retry-after': 'soon', 'retry-after-ms': '-5', 'x-ratelimit-reset-requests': '5x' }, '', undefined],
   ])('is read from %s', (_, headers, message, expected) => {
     expect(retryDelayMs(headers, message)).toBe(expected);
+  });
+
+  it('is what the body says, before all headers', () => {
+    expect(fault(429, { retryAfterMs: 5000 }, { 'retry-after-ms': '1' }).retryAfterMs).toBe(5000);
+  });
+
+  it.each([
+    ['12s', 12_000],
+    ['6m0s', 360_000],
+    ['467ms', 467],
+    ['34.5s', 34_500],
+    ['1h', 3_600_000],
+    ['', undefined],
+    ['12', undefined],
+    ['s', undefined],
+    [' 1s', undefined],
+    [undefined, undefined],
+  ])('is a duration: %s', (text, expected) => {
+    expect(duration(text)).toBe(expected);
   });
 
   it('is taken from the most exact of several', () => {

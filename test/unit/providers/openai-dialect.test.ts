@@ -3,18 +3,18 @@ import { describe, expect, it } from 'vitest';
 import { bytesSource, type ByteSource } from '../../../src/body/byte-source.ts';
 import { GatewayError } from '../../../src/errors.ts';
 import { collectPayload } from '../../../src/images/convert-payload.ts';
+import type { InputImage } from '../../../src/pipeline/call.ts';
 import type { ImageAnswer } from '../../../src/pipeline/result.ts';
 import { PictureText, type WireBody } from '../../../src/pipeline/upstream.ts';
-import { createOpenAiDialect } from '../../../src/providers/openai-dialect.ts';
+import { createOpenAiDialect, imagesPath, ratioInPixels } from '../../../src/providers/openai-dialect.ts';
 import { Secret } from '../../../src/secret.ts';
 import { png, randomPng } from '../../fixtures/pictures.ts';
 import { linked, makeTargetCall, uploaded } from '../../fixtures/providers/calls.ts';
 import { cut, cuts, stream } from '../body/pieces.ts';
 
 const dialect = createOpenAiDialect({
-  baseUrl: 'https://provider.test/v1',
+  url: (operation, model) => `https://provider.test/${encodeURIComponent(model)}${imagesPath(operation)}`,
   headers: { 'x-own': 'yes' },
-  fit: (parameters) => ({ fitted: parameters, dropped: [] }),
 });
 const picture = png();
 const base64 = picture.toString('base64');
@@ -31,7 +31,7 @@ describe('the OpenAI dialect', () => {
         value: { model: 'gpt-image-2', prompt: 'a lighthouse', url: 'other', method: 'GET' },
       });
       const { request } = dialect.encode(makeTargetCall({ unknown }));
-      expect([request.method, request.url]).toEqual(['POST', 'https://provider.test/v1/images/generations']);
+      expect([request.method, request.url]).toEqual(['POST', 'https://provider.test/gpt-image-2/images/generations']);
     });
 
     it('has nothing that the caller did not say', () => {
@@ -46,6 +46,68 @@ describe('the OpenAI dialect', () => {
       expect(headers).toEqual({ 'x-own': 'yes', accept: 'application/json' });
       expect(dialect.authorise(new Secret('sk-1'))).toEqual({ authorization: 'Bearer sk-1' });
       expect(dialect.authorise(undefined)).toEqual({});
+    });
+
+    it('is what the vendor makes of it, at last', () => {
+      const vendor = createOpenAiDialect({
+        url: () => 'https://provider.test',
+        authorise: () => ({ 'x-key': 'k' }),
+        fit: ({ size, responseFormat }, { model }) => ({ fitted: { size: `${size}@${model}`, responseFormat } }),
+        finish: ({ size, ...members }, { parameters }) => ({ ...members, measure: size, count: parameters.n }),
+      });
+      const call = makeTargetCall({
+        parameters: { n: 3, size: '8x8', quality: 'low' },
+        responseFormat: 'b64_ephemeral',
+      });
+      expect(vendor.encode(call)).toMatchObject({
+        request: {
+          body: {
+            value: {
+              model: 'gpt-image-2',
+              prompt: 'a lighthouse',
+              measure: '8x8@gpt-image-2',
+              count: 3,
+              response_format: 'b64_json',
+            },
+          },
+        },
+        dropped: [],
+      });
+      expect(vendor.authorise(undefined)).toEqual({ 'x-key': 'k' });
+    });
+
+    it('edits by JSON with `moderation`, which a form has no place for, as far as the pictures are not too large', () => {
+      const sent = (image: InputImage): readonly [string, readonly string[]] => {
+        const parameters = { moderation: 'low' };
+        const { request, dropped } = dialect.encode(
+          makeTargetCall({ operation: 'edition', images: [image], parameters }),
+        );
+        return [request.body.kind, dropped];
+      };
+      const ofLength = (byteLength: number): InputImage => uploaded(new Uint8Array(byteLength), 'image/png');
+      const text = (byteLength: number): InputImage => ({
+        kind: 'image',
+        payload: { kind: 'base64', text: { slices: [], byteLength, escaped: false } },
+        mediaType: 'image/jpeg',
+      });
+      for (const image of [ofLength(15_728_622), text(20_971_497), linked('https://a.test/')]) {
+        expect(sent(image)).toEqual(['json', []]);
+      }
+      for (const image of [ofLength(15_728_623), text(20_971_498)]) {
+        expect(sent(image)).toEqual(['multipart', ['moderation']]);
+      }
+    });
+
+    it.each([
+      [undefined, undefined],
+      ['auto', 'auto'],
+      ['1000x999', '1000x999'],
+      ['1:1', '1024x1024'],
+      ['16:9', '1360x768'],
+      ['9:16', '768x1360'],
+      ['3:1', '1776x592'],
+    ])('has %s for pixels as %s', (size, expected) => {
+      expect(ratioInPixels(size)).toBe(expected);
     });
 
     it.each([
@@ -78,6 +140,14 @@ describe('the OpenAI dialect', () => {
       ['a mask that lies there', [uploaded(picture, 'image/png')], { kind: 'provider-file', id: 'file-1' } as const],
     ])('edits by JSON with %s, which a form cannot carry', (_, images, mask) => {
       expect(bodyOf({ operation: 'edition', images, mask }).kind).toBe('json');
+    });
+
+    it('edits by JSON wherever the vendor wants it', () => {
+      const vendor = createOpenAiDialect({ url: () => 'https://provider.test', jsonEdits: true });
+      const call = makeTargetCall({ operation: 'edition', images: [uploaded(picture, 'image/png')] });
+      const { body } = vendor.encode(call).request;
+      const data = new PictureText({ kind: 'bytes', bytes: picture }, 'data:image/png;base64,');
+      expect(body).toMatchObject({ kind: 'json', value: { images: [{ image_url: data }] } });
     });
 
     it('carries an uploaded picture in JSON as a data URI, never as text of ours', () => {
@@ -152,6 +222,18 @@ describe('the OpenAI dialect', () => {
       expect(read).toEqual({ ...read, ...expected });
     });
 
+    it('fails, or tells more, as the vendor says', async () => {
+      const vendor = createOpenAiDialect({
+        url: () => 'https://provider.test',
+        failure: ({ sorry }) => (sorry === undefined ? undefined : new GatewayError('rate_limit_exceeded', 'Later.')),
+        told: ({ price }) => ({ costNanoUsd: Number(price) }),
+      });
+      const read = (document: object): Promise<ImageAnswer> =>
+        vendor.decode({ status: 200, headers: {}, body: answer(document) }, makeTargetCall());
+      expect(await read({ data: [{ b64_json: base64 }], price: 5 })).toMatchObject({ costNanoUsd: 5 });
+      await expect(read({ sorry: true })).rejects.toMatchObject({ code: 'rate_limit_exceeded' });
+    });
+
     it.each([
       ['no JSON', Buffer.from('<html>')],
       ['a cut document', Buffer.from(`{"data":[{"b64_json":"${base64}"`)],
@@ -205,7 +287,7 @@ describe('the OpenAI dialect', () => {
         const error = await dialect.fault({ status: 400, headers: {}, body });
         expect(error).toMatchObject({
           code: 'content_policy_violation',
-          publicCode: code,
+          publicCode: 'content_policy_violation',
           message: 'Not this.',
           curable: false,
         });

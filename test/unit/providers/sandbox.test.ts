@@ -82,7 +82,7 @@ providerContract({
   fixtures: [
     {
       name: 'a generation',
-      call: call({ parameters: { n: 2, size: '64x48', quality: 'low', seed: 3, style: 'vivid' } }),
+      call: call({ parameters: { n: 2, size: '64x48', quality: 'low', seed: 3 } }),
       request: {
         method: 'POST',
         url: 'sandbox:/images/generations',
@@ -92,7 +92,6 @@ providerContract({
           value: { model: 'sandbox-1', prompt: 'a lighthouse', n: 2, size: '64x48', quality: 'low', seed: 3 },
         },
       },
-      dropped: ['style'],
       reply: { status: 200, body: { created: 1, data: [{ b64_json: 'aGk=' }], size: '64x48' } },
       result: { created: 1, images: [{ bytes: Buffer.from('hi') }], effective: { size: '64x48' } },
     },
@@ -121,6 +120,11 @@ describe('the sandbox', () => {
         output_tokens_details: { image_tokens: 544, text_tokens: 0 },
       },
     });
+  });
+
+  it('chooses the pixels where only a ratio is asked for', async () => {
+    const reply = await answer(create(), call({ parameters: { size: '3:2', quality: 'low' } }));
+    expect(await document(reply)).toMatchObject({ size: '1248x832' });
   });
 
   it('draws the same pictures for the same call, and different ones within it and for other seeds', async () => {
@@ -226,7 +230,7 @@ describe('the sandbox', () => {
 
   it('delivers its pictures in data URIs when told to, and they stay bytes', async () => {
     const provider = create({ deliver: 'url' });
-    expect(provider.capabilities('sandbox-1').nativeForm).toBe('url');
+    expect(provider.capabilities('sandbox-1', 'generation')?.nativeForm).toBe('url');
     expect(await pictures(provider, call())).toEqual(await pictures(create(), call()));
   });
 });

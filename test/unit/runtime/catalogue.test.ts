@@ -94,7 +94,7 @@ describe('entities', () => {
     });
     const after = async (token: string, baseUrl: string) => {
       const { catalogue, opened } = await compiled(main(token, baseUrl), builtIn, resources.lease());
-      return [catalogue.entities.get('main')?.tokens.next()?.reveal(), opened.length];
+      return [catalogue.entities.get('main')?.tokens.next()?.reveal(), opened];
     };
     expect(await after('sk-a,sk-b', 'https://one.example/v1')).toEqual(['sk-a', 1]);
     expect(await after('sk-a,sk-b', 'https://one.example/v2')).toEqual(['sk-b', 0]);
@@ -104,12 +104,13 @@ describe('entities', () => {
 
   it('do not share connections with another entity of the same origin', async () => {
     const { opened } = await compiled({ image_models: [openAi('one'), openAi('two')] });
-    expect(opened).toEqual(['https://api.openai.com', 'https://api.openai.com']);
+    expect(opened).toBe(2);
   });
 
   it.each([
     ['a part of its config', new ConfigError('/connection/base_url', 'no such region'), '/connection/base_url'],
     ['its config as a whole', new Error('no such region'), ''],
+    ['a part of it among others', new AggregateError([new ConfigError('/options', 'no such region')]), '/options'],
   ])('whose provider refuses %s are reported there', async (_, error, below) => {
     const picky = provider('picky', () => {
       throw error;
@@ -122,9 +123,49 @@ describe('entities', () => {
     expect([...catalogue.entities.keys()]).toEqual(['sandbox']);
   });
 
+  it('send to the origin of their provider, to what it reaches besides, and to no other', async () => {
+    const roaming = provider('roaming', () => ({
+      ...makeEntity().provider,
+      origin: 'https://api.roaming.test',
+      reaches: (origin) => origin === 'https://eu.roaming.test',
+    }));
+    const { catalogue, sent } = await compiled(
+      { image_models: [{ id: 'r', provider: 'roaming', config: {} }] },
+      extendRegistry(builtIn, { providers: [roaming] }),
+    );
+    const send = async (url: string): Promise<unknown> => {
+      const request = { method: 'GET', url, headers: {}, body: { kind: 'none' } } as const;
+      const options = { signal: new AbortController().signal, maxReplyBytes: 1, onSent() {} };
+      return catalogue.entities.get('r')?.client.send(request, options);
+    };
+    await expect(send('https://api.roaming.test/a')).rejects.toThrow('nothing is sent here');
+    await expect(send('https://eu.roaming.test/b')).rejects.toThrow('nothing is sent here');
+    for (const url of ['https://roaming.test/c', 'http://api.roaming.test/d', 'https://api.roaming.test:8443/e']) {
+      await expect(send(url)).rejects.toMatchObject({ code: 'upstream_invalid_response' });
+    }
+    expect(sent).toEqual(['https://api.roaming.test/a', 'https://eu.roaming.test/b']);
+  });
+
+  it('are handed to their provider with everything that their config says, but for the token', async () => {
+    const seen: unknown[] = [];
+    const open = defineProvider({
+      ...provider('open', () => makeEntity().provider),
+      create: (config: unknown) => {
+        seen.push(config);
+        return makeEntity().provider;
+      },
+    });
+    const config = { connection: { token: 'sk-x', region: 'north' }, operations: { generation: {} } };
+    await compiled(
+      { image_models: [{ id: 'o', provider: 'open', config }] },
+      extendRegistry(builtIn, { providers: [open] }),
+    );
+    expect(seen).toEqual([{ connection: { token: '', region: 'north' }, operations: { generation: {} }, options: {} }]);
+  });
+
   it('that need no network have nothing to send with', async () => {
     const { catalogue, opened } = await compiled({ image_models: [sandbox] });
-    expect(opened).toEqual([]);
+    expect(opened).toBe(0);
     const signal = new AbortController().signal;
     const request = { method: 'GET', url: 'http://127.0.0.1/', headers: {}, body: { kind: 'none' } } as const;
     const sent = catalogue.entities.get('sandbox')?.client.send(request, { signal, maxReplyBytes: 1, onSent() {} });
@@ -283,15 +324,17 @@ function openAi(id: string, more: object = {}, token = 'sk-test', baseUrl = 'htt
 }
 
 function provider(name: string, create: ProviderDefinition['create']): ProviderDefinition {
-  return defineProvider({ name, aliases: [], schema: { type: 'object' }, tokenOptional: true, create });
+  return defineProvider({ name, aliases: [], schema: { type: 'object' }, tokenOptional: true, models: [], create });
 }
 
 interface Compiled {
   readonly catalogue: Catalogue;
   /** Pointer and message of each. */
   readonly problems: readonly (readonly [string, string])[];
-  /** Origins to which a pool was opened. */
-  readonly opened: readonly string[];
+  /** How many providers' connections were opened. */
+  readonly opened: number;
+  /** Addresses to which something was sent. */
+  readonly sent: readonly string[];
 }
 
 async function compiled(
@@ -303,16 +346,23 @@ async function compiled(
   const ids = Array.isArray(entities) ? entities.map(({ id }: { readonly id: string }) => id) : [];
   const config = await loadFile({ image_models: entities, routes: openAiRoutes(ids), ...given }, registry);
   const problems: [string, string][] = [];
-  const opened: string[] = [];
+  const sent: string[] = [];
+  let clients = 0;
   const catalogue = compileCatalogue({
     config,
     registry,
     share: lease.use,
-    createClient(origin) {
-      opened.push(origin);
-      return { send: () => Promise.reject(new Error('nothing is sent here')), close: () => Promise.resolve() };
+    createClient() {
+      clients += 1;
+      return {
+        send({ url }) {
+          sent.push(url);
+          return Promise.reject(new Error('nothing is sent here'));
+        },
+        close: () => Promise.resolve(),
+      };
     },
     report: (pointer, message) => void problems.push([pointer, message]),
   });
-  return { catalogue, problems, opened };
+  return { catalogue, problems, opened: clients, sent };
 }

@@ -51,8 +51,33 @@ describe('dispatch', () => {
       expect(error).toMatchObject({ cause: { message: 'Incorrect API key provided: [redacted].' } });
     });
 
-    it('one part of a call, gives up the others', async () => {
+    it('one part of a call, gives back the others with its failure', async () => {
       const { exchange, replies } = bench.start({}, [makeRequest('a'), makeRequest('b'), makeRequest('c')]);
+      bench.sent[2]?.resolve(makeReply(500));
+      bench.sent[0]?.resolve(makeReply(200));
+      bench.sent[1]?.resolve(makeReply(429, 'slower'));
+      expect(await replies).toMatchObject([
+        { status: 200 },
+        { code: 'rate_limit_exceeded', message: 'slower' },
+        { code: 'upstream_error' },
+      ]);
+      expect(exchange.attempts.map(({ status, images }) => [status, images])).toEqual([
+        [200, undefined],
+        [429, 0],
+        [500, 0],
+      ]);
+    });
+
+    it('all parts of a call, fails with the first of their failures', async () => {
+      const { replies } = bench.start({}, [makeRequest('a'), makeRequest('b')]);
+      bench.sent[1]?.resolve(makeReply(500));
+      bench.sent[0]?.resolve(makeReply(429));
+      await expect(replies).rejects.toMatchObject({ code: 'rate_limit_exceeded' });
+    });
+
+    it('one part of a call, gives up the others where the route wants all or nothing', async () => {
+      const requests = [makeRequest('a'), makeRequest('b'), makeRequest('c')];
+      const { exchange, replies } = bench.start({}, requests, undefined, { fanout: 'all_or_nothing' });
       bench.sent[0]?.resolve(makeReply(200));
       bench.sent[2]?.resolve(makeReply(500));
       await expect(replies).rejects.toMatchObject({ code: 'upstream_error' });

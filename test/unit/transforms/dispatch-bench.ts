@@ -1,8 +1,9 @@
 /** A dispatch stage with a clock that stands still and a connection pool that answers when the test says so. */
 import { bytesSource, collect } from '../../../src/body/byte-source.ts';
-import type { Entity } from '../../../src/pipeline/settings.ts';
+import type { GatewayError } from '../../../src/errors.ts';
+import type { Entity, Route } from '../../../src/pipeline/settings.ts';
 import type { Clock } from '../../../src/pipeline/stage.ts';
-import type { SendOptions, UpstreamReply, WireRequest } from '../../../src/pipeline/upstream.ts';
+import type { PartOutcome, SendOptions, UpstreamReply, WireRequest } from '../../../src/pipeline/upstream.ts';
 import { faultFrom } from '../../../src/providers/faults.ts';
 import type { Provider } from '../../../src/providers/provider.ts';
 import { dispatch } from '../../../src/transforms/dispatch.ts';
@@ -10,6 +11,8 @@ import {
   filledBy,
   makeEntity,
   makeExchange,
+  makePart,
+  makeRoute,
   makeStageEnv,
   makeTarget,
   type TestExchange,
@@ -22,7 +25,12 @@ export interface Bench {
   /** What was given to the connection pool, each with the way to answer it. */
   readonly sent: readonly Sending[];
   /** Begins to dispatch these requests to an entity. */
-  start(given?: Partial<Entity>, upstream?: readonly WireRequest[], signal?: AbortSignal): Running;
+  start(
+    given?: Partial<Entity>,
+    upstream?: readonly WireRequest[],
+    signal?: AbortSignal,
+    route?: Partial<Route>,
+  ): Running;
   /** Answers every request so far. */
   answerAll(make: () => UpstreamReply): void;
 }
@@ -33,7 +41,8 @@ export interface Sending extends SendOptions, PromiseWithResolvers<UpstreamReply
 
 export interface Running {
   readonly exchange: TestExchange;
-  readonly replies: Promise<readonly UpstreamReply[]>;
+  /** The answers, and the failures of parts of which others were answered. */
+  readonly replies: Promise<readonly (UpstreamReply | GatewayError)[]>;
 }
 
 export function createBench(): Bench {
@@ -63,15 +72,19 @@ export function createBench(): Bench {
       return sending.promise;
     },
   };
-  const handle = dispatch.create({ max_reply_bytes: 5000 }, makeStageEnv({ clock }));
+  const handle = dispatch.create(
+    { max_reply_bytes: 5000, poll_interval: 500, poll_interval_max: 3000 },
+    makeStageEnv({ clock, random: () => 0.5 }),
+  );
   const bench: Bench = {
     nowMs: 1_000_500,
     timers,
     sent,
-    start(given = {}, upstream = [makeRequest()], signal = new AbortController().signal) {
+    start(given = {}, requests = [makeRequest()], signal = new AbortController().signal, route = {}) {
       const entity = makeEntity({ provider, client, timeoutMs: 180_000, ...given });
-      const exchange = makeExchange({ target: makeTarget({ entity }), upstream }, { signal });
-      const replies = filledBy(handle(exchange)).then(({ reply }) => reply);
+      const upstream = requests.map((request) => makePart(request));
+      const exchange = makeExchange({ target: makeTarget({ entity }), upstream }, { signal, route: makeRoute(route) });
+      const replies = filledBy(handle(exchange)).then(({ reply }) => reply.map(replyOrFailure));
       // What is rejected before the test looks is not unhandled.
       replies.catch(() => {});
       return { exchange, replies };
@@ -84,6 +97,10 @@ export function createBench(): Bench {
     },
   };
   return bench;
+}
+
+function replyOrFailure(outcome: PartOutcome): UpstreamReply | GatewayError {
+  return outcome.kind === 'answered' ? outcome.reply : outcome.error;
 }
 
 /** Sends the token as `x-token`, and takes the body of a refusal for its words. */
@@ -103,6 +120,8 @@ export function makeRequest(path = 'a'): WireRequest {
 export interface TestReply extends UpstreamReply {
   /** How often it was given up. */
   cancelled: number;
+  /** Whether it was read to its end. */
+  taken: boolean;
 }
 
 export function makeReply(status: number, text = ''): TestReply {
@@ -110,7 +129,15 @@ export function makeReply(status: number, text = ''): TestReply {
     status,
     headers: {},
     cancelled: 0,
-    body: { ...bytesSource(Buffer.from(text)), cancel: () => void (made.cancelled += 1) },
+    taken: false,
+    body: {
+      length: text.length,
+      cancel: () => void (made.cancelled += 1),
+      async *[Symbol.asyncIterator]() {
+        yield* bytesSource(Buffer.from(text));
+        made.taken = true;
+      },
+    },
   };
   return made;
 }

@@ -43,10 +43,6 @@ describe('parse refuses', () => {
 
   describe('a parameter:', () => {
     it.each<Refusal>([
-      ['no prompt', asJson({ model: 'main' }), 'missing_required_parameter', 'prompt'],
-      ['no prompt in a form', asForm([['n', '1']]), 'missing_required_parameter', 'prompt'],
-      ['an empty prompt', asJson({ prompt: '' }), 'missing_required_parameter', 'prompt'],
-      ['a prompt of null', asJson({ prompt: null }), 'missing_required_parameter', 'prompt'],
       ['a prompt that is no text', asJson({ prompt: 5 }), 'invalid_value', 'prompt'],
       ['a prompt of a MiB', asJson({ prompt: 'lamp '.repeat(200_000) }), 'invalid_value', 'prompt'],
       ['a member of a MiB', json({ extra: { hints: ['lamp '.repeat(200_000)] } }), 'invalid_value', 'extra'],

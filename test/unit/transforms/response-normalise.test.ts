@@ -8,13 +8,14 @@ import type { ImagesResponse } from '../../../src/pipeline/response.ts';
 import type { ImageAnswer, ImageResult } from '../../../src/pipeline/result.ts';
 import type { Route } from '../../../src/pipeline/settings.ts';
 import type { FetchPictureOptions, PictureFetcher, StageEnv } from '../../../src/pipeline/stage.ts';
-import type { UpstreamReply } from '../../../src/pipeline/upstream.ts';
+import type { PartOutcome, UpstreamReply } from '../../../src/pipeline/upstream.ts';
 import { openaiCompatible } from '../../../src/providers/openai-compatible.ts';
 import { openai } from '../../../src/providers/openai.ts';
 import type { Provider } from '../../../src/providers/provider.ts';
 import { responseNormalise } from '../../../src/transforms/response-normalise.ts';
 import {
   filledBy,
+  makeAnswered,
   makeAttempt,
   makeCall,
   makeEntity,
@@ -67,7 +68,11 @@ async function normalise(
 ): Promise<Normalised> {
   const entity = makeEntity({ provider: given.provider ?? provider });
   const exchange = makeExchange(
-    { call: makeCall(given.call), target: makeTarget({ entity, model: given.model ?? 'gpt-image-2' }), reply: replies },
+    {
+      call: makeCall(given.call),
+      target: makeTarget({ entity, model: given.model ?? 'gpt-image-2' }),
+      reply: replies.map((reply, index) => makeAnswered(reply, { attempt: index + 1 })),
+    },
     { attempts, route: makeRoute(given.route) },
   );
   const env = makeStageEnv({ route: makeRoute(given.route), ...given.env });
@@ -294,12 +299,114 @@ describe('response-normalise', () => {
       const operations = { generation: makeOperation({ responseFormat: 'b64_json' }), edition: makeOperation() };
       const env: StageEnv = makeStageEnv(hosting);
       const target = makeTarget({ entity: makeEntity({ provider, operations }), model: 'dall-e-2' });
-      const exchange = makeExchange(
-        { call: makeCall(), target, reply: [answering(small)] },
-        { attempts: [makeAttempt()] },
-      );
+      const exchange = makeExchange({ call: makeCall(), target, reply: [makeAnswered(answering(small))] });
       const { response } = await filledBy(responseNormalise.create({ extras: [] }, env)(exchange));
       expect(response).toMatchObject({ form: 'b64_json' });
     });
+  });
+
+  describe('of a call that was fanned out', () => {
+    const failure = new GatewayError('rate_limit_exceeded', 'slower', { publicCode: 'too fast"' });
+    const partsOf = (outcomes: readonly (UpstreamReply | GatewayError)[]): readonly PartOutcome[] =>
+      outcomes.map((outcome, index) =>
+        outcome instanceof GatewayError
+          ? { kind: 'failed', call: { ...makeCall(), model: 'm' }, error: outcome }
+          : makeAnswered(outcome, { attempt: index }),
+      );
+
+    async function normaliseParts(
+      outcomes: readonly (UpstreamReply | GatewayError)[],
+      {
+        n = outcomes.length,
+        route = {},
+        pictures,
+      }: { n?: number; route?: Partial<Route>; pictures?: PictureFetcher } = {},
+    ): Promise<{ readonly result: ImageResult; readonly partial: string | undefined }> {
+      const exchange = makeExchange(
+        {
+          call: makeCall({ parameters: { n }, responseFormat: 'b64_json' }),
+          target: makeTarget({ entity: makeEntity({ provider }) }),
+          reply: partsOf(outcomes),
+        },
+        { attempts: outcomes.map(() => makeAttempt()), route: makeRoute(route) },
+      );
+      exchange.responseHeaders.set('x-pinhole-partial', 'of an earlier candidate');
+      const env = makeStageEnv({ ...hosting, ...(pictures === undefined ? {} : { pictures }) });
+      const { result } = await filledBy(responseNormalise.create({ extras: [] }, env)(exchange));
+      return { result, partial: exchange.responseHeaders.get('x-pinhole-partial') };
+    }
+
+    it('gives what succeeded, and names the rest in a header [X05]', async () => {
+      const refused = answering({ data: [] });
+      const { result, partial } = await normaliseParts([answering(small), failure, refused]);
+      expect(await shown(await result.read())).toEqual([picture]);
+      expect(partial).toBe('missing=2, codes="too_fast_ upstream_invalid_response"');
+    });
+
+    it('says nothing when nothing is missing', async () => {
+      const { result, partial } = await normaliseParts([answering(small), answering(small)]);
+      expect(await shown(await result.read())).toHaveLength(2);
+      expect(partial).toBeUndefined();
+    });
+
+    it('says so when a provider gives fewer than it was asked for, too', async () => {
+      const { partial } = await normaliseParts([answering(small), answering(small)], { n: 4 });
+      expect(partial).toBe('missing=2');
+    });
+
+    it('fails as a whole where the route wants all or nothing', async () => {
+      const route = { fanout: 'all_or_nothing' } as const;
+      await expect(normaliseParts([answering(small), answering({ data: [] })], { route })).rejects.toMatchObject({
+        code: 'upstream_invalid_response',
+      });
+    });
+
+    it('fails with the first failure when there is nothing', async () => {
+      await expect(normaliseParts([failure, answering({ data: [] })])).rejects.toBe(failure);
+    });
+
+    it('goes without a picture whose link does not open', async () => {
+      let fetched = 0;
+      const pictures: PictureFetcher = {
+        fetch() {
+          fetched += 1;
+          return fetched === 1
+            ? Promise.reject(new GatewayError('upstream_timeout', 'late'))
+            : Promise.resolve({ payload: { kind: 'bytes', bytes: other }, mediaType: 'image/png' });
+        },
+      };
+      const linked = { data: [{ url: link }] };
+      const { result, partial } = await normaliseParts([answering(linked), answering(linked)], { pictures });
+      expect(await shown(await result.read())).toEqual([other]);
+      expect(partial).toBe('missing=1, codes="upstream_timeout"');
+    });
+  });
+
+  it('tells the size of what was really made, by the bytes', async () => {
+    const made = png({ width: 24, height: 16 });
+    const { result } = await normalise([answering({ data: [{ b64_json: made.toString('base64') }] })]);
+    expect((await result.read()).effective).toMatchObject({ size: '24x16' });
+    const told = { size: '1024x1024', data: [{ b64_json: made.toString('base64') }] };
+    expect((await (await normalise([answering(told)])).result.read()).effective).toMatchObject({ size: '1024x1024' });
+  });
+
+  it('hosts a picture whose link leads to a server of our own', async () => {
+    const { pictures, fetched } = fetcher();
+    const inside = 'http://127.0.0.1:8188/view?filename=1.png';
+    const given = { call: { responseFormat: 'url' }, env: { ...hosting, pictures } } as const;
+    const { result } = await normalise([answering({ data: [{ url: inside }, { url: link }] })], given);
+    expect(await shown(await result.read())).toEqual([other, link]);
+    expect(fetched).toHaveLength(1);
+  });
+
+  it('notes down what the provider says that it costs', async () => {
+    const priced: Provider = {
+      ...provider,
+      speaksOpenAi: false,
+      decode: async (reply, call) => ({ ...(await provider.decode(reply, call)), costNanoUsd: 20_000_000 }),
+    };
+    const { attempts, result } = await normalise([answering(small), answering(small)], { provider: priced });
+    expect(attempts.map(({ costNanoUsd }) => costNanoUsd)).toEqual([undefined, 20_000_000, 20_000_000]);
+    expect((await result.read()).costNanoUsd).toBe(40_000_000);
   });
 });

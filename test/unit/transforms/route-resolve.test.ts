@@ -8,6 +8,7 @@ import { createResolver, routeResolve } from '../../../src/transforms/route-reso
 import {
   filledBy,
   makeCall,
+  makeCapabilities,
   makeEntity,
   makeExchange,
   makeOperation,
@@ -18,7 +19,7 @@ import {
 /** Generates, and does not edit. */
 const onlyGenerates: Provider = {
   ...makeEntity().provider,
-  capabilities: () => ({ operations: ['generation'], maxImages: 1, nativeForm: 'url' }),
+  capabilities: (_model, operation) => (operation === 'generation' ? makeCapabilities() : undefined),
 };
 
 const entities: readonly Entity[] = [
@@ -224,6 +225,27 @@ describe('route-resolve', () => {
       'openai-main gpt-image-2 grok-main/fast',
       'hive-main flux',
     ]);
+  });
+
+  describe('for a call without a prompt', () => {
+    const upscaler: Provider = {
+      ...makeEntity().provider,
+      capabilities: (model) => makeCapabilities({ promptOptional: model === 'upscale' }),
+    };
+    const tools = new Map([['openai-main', makeEntity({ id: 'openai-main', provider: upscaler })]]);
+    const resolve = createStage({}, { entities: tools });
+    const prompt = undefined;
+
+    it('gives the models that need none [I06]', async () => {
+      expect(await resolve({ prompt, model: 'upscale' })).toEqual(['openai-main upscale']);
+      expect(await resolve({ prompt, model: 'draw', fallbacks: ['upscale'] })).toEqual(['openai-main upscale']);
+    });
+
+    it('says that it is missing for all others', async () => {
+      const missing = { code: 'missing_required_parameter', param: 'prompt', status: 400 };
+      await expect(resolve({ prompt, model: 'draw' })).rejects.toMatchObject(missing);
+      await expect(resolve({ prompt: '', model: 'draw' })).rejects.toMatchObject(missing);
+    });
   });
 
   describe('for an operation that not every candidate has', () => {

@@ -1,0 +1,100 @@
+/* Generated from schemas/ by `npm run generate`. Do not edit. */
+
+export interface BedrockConfig {
+  /**
+   * How the provider is reached.
+   */
+  connection: {
+    /**
+     * Where the API is; `/model/…/invoke` is put behind it. The region’s own address if not given.
+     */
+    base_url?: string;
+    /**
+     * A Bedrock API key, or credentials that sign each request: ACCESS_KEY_ID:SECRET_ACCESS_KEY, with :SESSION_TOKEN behind them where they are temporary. Several, separated by commas, are used in turn. An entity whose token is empty is inactive.
+     */
+    token: string;
+    /**
+     * The longest that one call may take, polling and reading the answer included: a duration, or milliseconds. Here: milliseconds.
+     */
+    timeout: number;
+    /**
+     * The AWS region whose models are used, and for which requests are signed.
+     */
+    region: string;
+  };
+  /**
+   * What the entity does and what it fills in where the caller is silent.
+   */
+  options: {
+    /**
+     * Pictures from words.
+     */
+    generation: {
+      /**
+       * Whether this entity serves the operation.
+       */
+      enabled: boolean;
+      /**
+       * The model used when the caller names none.
+       */
+      model: string;
+      /**
+       * How many pictures, when the caller does not say.
+       */
+      n?: number;
+      /**
+       * `auto`, WIDTHxHEIGHT in pixels, or an aspect ratio WIDTH:HEIGHT.
+       */
+      size?: string;
+      /**
+       * How much care the model takes; the values are the model's own.
+       */
+      quality?: string;
+      /**
+       * The file format of the picture.
+       */
+      output_format?: string;
+      /**
+       * How pictures are returned when the caller does not say: as links, as base64, or as base64 of which the gateway keeps nothing.
+       */
+      response_format?: 'url' | 'b64_json' | 'b64_ephemeral';
+      /**
+       * The style of the picture.
+       */
+      style?: string;
+    };
+    /**
+     * Pictures from words and pictures.
+     */
+    edition: {
+      /**
+       * Whether this entity serves the operation.
+       */
+      enabled: boolean;
+      /**
+       * The model used when the caller names none.
+       */
+      model: string;
+      /**
+       * How many pictures, when the caller does not say.
+       */
+      n?: number;
+      /**
+       * `auto`, WIDTHxHEIGHT in pixels, or an aspect ratio WIDTH:HEIGHT.
+       */
+      size?: string;
+      /**
+       * How much care the model takes; the values are the model's own.
+       */
+      quality?: string;
+      /**
+       * The file format of the picture.
+       */
+      output_format?: string;
+      /**
+       * How pictures are returned when the caller does not say: as links, as base64, or as base64 of which the gateway keeps nothing.
+       */
+      response_format?: 'url' | 'b64_json' | 'b64_ephemeral';
+    };
+  };
+}

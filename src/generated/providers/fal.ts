@@ -1,0 +1,104 @@
+/* Generated from schemas/ by `npm run generate`. Do not edit. */
+
+export interface FalConfig {
+  /**
+   * How the provider is reached.
+   */
+  connection: {
+    /**
+     * Where the API is; the model is put behind it. If not given: `https://queue.fal.run`, or `https://fal.run` where the mode is `sync`.
+     */
+    base_url?: string;
+    /**
+     * The provider's API key. Several, separated by commas, are used in turn. An entity whose token is empty is inactive.
+     */
+    token: string;
+    /**
+     * The longest that one call may take, polling and reading the answer included: a duration, or milliseconds. Here: milliseconds.
+     */
+    timeout: number;
+    /**
+     * `queue`: the job is put into fal’s queue and asked after until it is ready. `sync`: one request that is answered when the pictures are there.
+     */
+    mode: 'queue' | 'sync';
+    /**
+     * How the models of this entity are told the size: as an `image_size` in pixels, or as an `aspect_ratio`. If not given, it depends on the model’s name.
+     */
+    size_as?: 'image_size' | 'aspect_ratio';
+    /**
+     * The member that takes the pictures to be edited: `image_url` takes one, `image_urls` several.
+     */
+    image_key: 'image_url' | 'image_urls';
+  };
+  /**
+   * What the entity does and what it fills in where the caller is silent.
+   */
+  options: {
+    /**
+     * Pictures from words.
+     */
+    generation: {
+      /**
+       * Whether this entity serves the operation.
+       */
+      enabled: boolean;
+      /**
+       * The model used when the caller names none.
+       */
+      model: string;
+      /**
+       * How many pictures, when the caller does not say.
+       */
+      n?: number;
+      /**
+       * `auto`, WIDTHxHEIGHT in pixels, or an aspect ratio WIDTH:HEIGHT.
+       */
+      size?: string;
+      /**
+       * How strict the provider's own moderation is.
+       */
+      moderation?: string;
+      /**
+       * The file format of the picture.
+       */
+      output_format?: string;
+      /**
+       * How pictures are returned when the caller does not say: as links, as base64, or as base64 of which the gateway keeps nothing.
+       */
+      response_format?: 'url' | 'b64_json' | 'b64_ephemeral';
+    };
+    /**
+     * Pictures from words and pictures.
+     */
+    edition: {
+      /**
+       * Whether this entity serves the operation.
+       */
+      enabled: boolean;
+      /**
+       * The model used when the caller names none.
+       */
+      model: string;
+      /**
+       * How many pictures, when the caller does not say.
+       */
+      n?: number;
+      /**
+       * `auto`, WIDTHxHEIGHT in pixels, or an aspect ratio WIDTH:HEIGHT.
+       */
+      size?: string;
+      /**
+       * How strict the provider's own moderation is.
+       */
+      moderation?: string;
+      /**
+       * The file format of the picture.
+       */
+      output_format?: string;
+      /**
+       * How pictures are returned when the caller does not say: as links, as base64, or as base64 of which the gateway keeps nothing.
+       */
+      response_format?: 'url' | 'b64_json' | 'b64_ephemeral';
+    };
+  };
+}

@@ -1,0 +1,112 @@
+/* Generated from schemas/ by `npm run generate`. Do not edit. */
+
+export interface VertexConfig {
+  /**
+   * How the provider is reached.
+   */
+  connection: {
+    /**
+     * Where the API is; `/projects/…` is put behind it. Absent: the host of the `location`. A host alone is completed with `/v1`.
+     */
+    base_url?: string;
+    /**
+     * The JSON key of a service account, or an access token that is ready. Several access tokens, separated by commas, are used in turn. An entity whose token is empty is inactive.
+     */
+    token: string;
+    /**
+     * The longest that one call may take, polling and reading the answer included: a duration, or milliseconds. Here: milliseconds.
+     */
+    timeout: number;
+    /**
+     * The id of the Google Cloud project.
+     */
+    project: string;
+    /**
+     * `global`, a continent (`us`, `eu`) or a region such as `us-central1`. Imagen models need a region.
+     */
+    location: string;
+    /**
+     * Where the key of the service account is traded for an access token. Absent: where its `token_uri` says.
+     */
+    token_url?: string;
+  };
+  /**
+   * What the entity does and what it fills in where the caller is silent.
+   */
+  options: {
+    /**
+     * Pictures from words.
+     */
+    generation: {
+      /**
+       * Whether this entity serves the operation.
+       */
+      enabled: boolean;
+      /**
+       * The model used when the caller names none.
+       */
+      model: string;
+      /**
+       * How many pictures, when the caller does not say.
+       */
+      n?: number;
+      /**
+       * `auto`, WIDTHxHEIGHT in pixels, or an aspect ratio WIDTH:HEIGHT.
+       */
+      size?: string;
+      /**
+       * How strict the provider's own moderation is.
+       */
+      moderation?: string;
+      /**
+       * The file format of the picture.
+       */
+      output_format?: string;
+      /**
+       * Compression of jpeg and webp pictures, in percent.
+       */
+      output_compression?: number;
+      /**
+       * How pictures are returned when the caller does not say: as links, as base64, or as base64 of which the gateway keeps nothing.
+       */
+      response_format?: 'url' | 'b64_json' | 'b64_ephemeral';
+    };
+    /**
+     * Pictures from words and pictures.
+     */
+    edition: {
+      /**
+       * Whether this entity serves the operation.
+       */
+      enabled: boolean;
+      /**
+       * The model used when the caller names none.
+       */
+      model: string;
+      /**
+       * How many pictures, when the caller does not say.
+       */
+      n?: number;
+      /**
+       * `auto`, WIDTHxHEIGHT in pixels, or an aspect ratio WIDTH:HEIGHT.
+       */
+      size?: string;
+      /**
+       * How strict the provider's own moderation is.
+       */
+      moderation?: string;
+      /**
+       * The file format of the picture.
+       */
+      output_format?: string;
+      /**
+       * Compression of jpeg and webp pictures, in percent.
+       */
+      output_compression?: number;
+      /**
+       * How pictures are returned when the caller does not say: as links, as base64, or as base64 of which the gateway keeps nothing.
+       */
+      response_format?: 'url' | 'b64_json' | 'b64_ephemeral';
+    };
+  };
+}

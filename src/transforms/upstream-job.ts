@@ -1,0 +1,249 @@
+/** One request to a provider, and the job that it may become: sent, asked after, and called off when nobody waits for it. */
+import { bytesSource, collect } from '../body/byte-source.ts';
+import type { DispatchConfig } from '../generated/stages/dispatch.ts';
+import { GatewayError } from '../errors.ts';
+import type { Attempt, Exchange } from '../pipeline/exchange.ts';
+import type { Target } from '../pipeline/settings.ts';
+import type { StageEnv } from '../pipeline/stage.ts';
+import type { AnsweredPart, UpstreamPart, UpstreamReply, WireRequest } from '../pipeline/upstream.ts';
+import type { AskAgain } from '../providers/provider.ts';
+import { withoutTokens } from '../scrub.ts';
+import type { Secret } from '../secret.ts';
+import { createCredentials, type Credentials } from './credentials.ts';
+
+export interface JobRunner {
+  /**
+   * Sends a part of a call and waits for its last answer, whose body is then yet to be read.
+   * @param signal ends everything, and calls the job off
+   */
+  run(exchange: Exchange, target: Target, part: UpstreamPart, signal: AbortSignal): Promise<AnsweredPart>;
+}
+
+/** Looks at a job that may fail one after the other before the job is given up. */
+const maxPassingFailures = 5;
+/** Some providers know a job only a moment after they have taken it. */
+const unknownAtFirstMs = 10_000;
+/** The longest pause that a provider may ask for. */
+const longestPauseMs = 30_000;
+/** Milliseconds for calling a job off. */
+const cancelMs = 5_000;
+
+export function createJobRunner(config: DispatchConfig, env: StageEnv): JobRunner {
+  const credentials = createCredentials(env);
+  const { max_reply_bytes: maxReplyBytes } = config;
+
+  return {
+    async run(exchange, target, part, signal) {
+      const { entity } = target;
+      const { provider } = entity;
+      const attempt = startAttempt(exchange.attempts, target, env.clock.now());
+      const place = exchange.attempts.length - 1;
+      const line = createLine(target, credentials, { env, maxReplyBytes });
+      const job: { cancel: WireRequest | undefined } = { cancel: undefined };
+      try {
+        let reply = await submit(line, part.request, attempt, signal);
+        if (provider.poll !== undefined) reply = await follow(reply);
+        return { kind: 'answered', call: part.call, attempt: place, reply };
+      } catch (error) {
+        attempt.endedAtMs = env.clock.now();
+        if (signal.aborted && job.cancel !== undefined) callOff(job.cancel);
+        // The signal's reason says who gave up, and why; the error seen here is only the consequence.
+        throw signal.aborted && signal.reason instanceof GatewayError ? signal.reason : error;
+      }
+
+      /** Asks on until the pictures are there. */
+      async function follow(first: UpstreamReply): Promise<UpstreamReply> {
+        let asked: { request: WireRequest; state: unknown } = { request: part.request, state: undefined };
+        let reply = first;
+        const pauses = createPauses(config, env);
+        for (;;) {
+          const outcome = await look(reply, asked);
+          if (outcome.kind === 'done') return outcome.reply;
+          if ('cancel' in outcome) job.cancel = outcome.cancel;
+          asked = { request: outcome.request, state: outcome.state };
+          reply =
+            outcome.now === true
+              ? await submit(line, outcome.request, attempt, signal)
+              : await askPatiently(line, outcome, pauses, signal);
+        }
+      }
+
+      async function look(reply: UpstreamReply, asked: { request: WireRequest; state: unknown }) {
+        // Read before the provider looks: a connection that breaks is not a job that fails.
+        const body = bytesSource(await collect(reply.body));
+        try {
+          const outcome = await provider.poll?.({ ...reply, body }, { call: part.call, ...asked });
+          return outcome ?? { kind: 'done' as const, reply: { ...reply, body } };
+        } catch (error) {
+          if (!(error instanceof GatewayError)) throw error;
+          attempt.images = 0;
+          throw withoutTokens(error, line.secrets());
+        }
+      }
+
+      function callOff(request: WireRequest): void {
+        const calledOff = line
+          .send(request, { signal: AbortSignal.timeout(cancelMs), onSent() {} })
+          .then(({ body }) => body.cancel())
+          .catch((error: unknown) => exchange.log.debug('a job could not be called off', { error }));
+        // The gateway does not stop before it has been tried.
+        exchange.defer(() => calledOff);
+      }
+    },
+  };
+}
+
+/** Sends a request whose refusal is the call's failure. @throws GatewayError the provider's fault */
+async function submit(line: Line, request: WireRequest, attempt: Attempt, signal: AbortSignal): Promise<UpstreamReply> {
+  const reply = await line.send(request, { signal, onSent: () => void (attempt.sent = true) });
+  attempt.status = reply.status;
+  if (isSuccess(reply)) return reply;
+  attempt.images = 0;
+  throw await line.fault(reply);
+}
+
+/** Asks how far a job is, and puts up with failures that pass: the job itself goes on, and is paid for. */
+async function askPatiently(
+  line: Line,
+  { request }: AskAgain,
+  pauses: Pauses,
+  signal: AbortSignal,
+): Promise<UpstreamReply> {
+  for (let failures = 1; ; failures += 1) {
+    await pauses.wait(signal);
+    const outcome = await line
+      .send(request, { signal, onSent() {} })
+      .then(async (reply) => ({ ...reply, body: bytesSource(await collect(reply.body)) }))
+      .catch((error: unknown) => error);
+    signal.throwIfAborted();
+    if (!isReply(outcome)) {
+      if (!(outcome instanceof GatewayError) || failures === maxPassingFailures) throw outcome;
+      continue;
+    }
+    if (isSuccess(outcome)) return outcome;
+    const fault = await line.fault(outcome);
+    const passes =
+      outcome.status === 429 ||
+      outcome.status >= 500 ||
+      (outcome.status === 404 && pauses.elapsedMs() < unknownAtFirstMs);
+    if (passes && failures < maxPassingFailures) {
+      pauses.atLeast(fault.retryAfterMs ?? 0);
+      continue;
+    }
+    // Sent again, the call would be paid for twice.
+    const { retry: _retry, code, message, cause } = fault;
+    if (code === 'upstream_auth_failed') throw fault;
+    throw new GatewayError('upstream_error', 'The provider does not say what has become of the picture.', {
+      retry: false,
+      cause: cause ?? new Error(message),
+    });
+  }
+}
+
+function isReply(value: unknown): value is UpstreamReply {
+  return typeof value === 'object' && value !== null && 'status' in value && 'body' in value;
+}
+
+function isSuccess({ status }: UpstreamReply): boolean {
+  return status >= 200 && status < 300;
+}
+
+interface Pauses {
+  wait(signal: AbortSignal): Promise<void>;
+  /** The next wait is not shorter than this. */
+  atLeast(milliseconds: number): void;
+  /** Milliseconds since the job was taken. */
+  elapsedMs(): number;
+}
+
+/** Ever longer pauses with some chance in them, so that jobs that began together are not asked after together. */
+function createPauses({ poll_interval: first, poll_interval_max: longest }: DispatchConfig, env: StageEnv): Pauses {
+  const startedAtMs = env.clock.monotonic();
+  let nextMs = first;
+  let leastMs = 0;
+  return {
+    async wait(signal) {
+      const pauseMs = Math.max(nextMs * (0.8 + 0.4 * env.random()), Math.min(leastMs, longestPauseMs));
+      nextMs = Math.min(nextMs * 1.5, longest);
+      leastMs = 0;
+      await env.clock.sleep(pauseMs, signal);
+    },
+    atLeast(milliseconds) {
+      leastMs = milliseconds;
+    },
+    elapsedMs: () => env.clock.monotonic() - startedAtMs,
+  };
+}
+
+/** The way to a provider for one part of a call: always with the same credential. */
+interface Line {
+  send(request: WireRequest, options: { readonly signal: AbortSignal; onSent(): void }): Promise<UpstreamReply>;
+  /** What an answer with another status than 2xx means, without our credentials in its words. */
+  fault(reply: UpstreamReply): Promise<GatewayError>;
+  /** All that must not be shown. */
+  secrets(): readonly Secret[];
+}
+
+function createLine(
+  { entity }: Target,
+  credentials: Credentials,
+  { env, maxReplyBytes }: { readonly env: StageEnv; readonly maxReplyBytes: number },
+): Line {
+  const { provider, client, tokens } = entity;
+  const { answer, sign } = provider;
+  const token = tokens.next();
+  const traded: Secret[] = [];
+  const secrets = (): readonly Secret[] => [...tokens.all, ...traded];
+
+  return {
+    async send(request, { signal, onSent }) {
+      if (answer !== undefined) {
+        onSent();
+        return answer(request, {
+          signal,
+          sleep: (milliseconds) => env.clock.sleep(milliseconds, signal),
+          nowSeconds: Math.floor(env.clock.now() / 1000),
+        });
+      }
+      const valid = provider.exchange === undefined ? token : await credentials.valid(entity, token, signal);
+      if (valid !== undefined && valid !== token) traded.push(valid);
+      const headers = { ...request.headers, ...provider.authorise(valid) };
+      const reply = await client.send(
+        { ...request, headers },
+        {
+          signal,
+          maxReplyBytes,
+          onSent,
+          ...(sign === undefined
+            ? {}
+            : { sign: (bodySha256) => sign({ ...request, headers, bodySha256, nowMs: env.clock.now() }, valid) }),
+        },
+      );
+      if (reply.status === 401) credentials.forget(entity, token);
+      return reply;
+    },
+    async fault(reply) {
+      const fault = await provider.fault(reply);
+      reply.body.cancel();
+      return withoutTokens(fault, secrets());
+    },
+    secrets,
+  };
+}
+
+function startAttempt(attempts: Attempt[], { entity, model }: Target, startedAtMs: number): Attempt {
+  const attempt: Attempt = {
+    entity: entity.id,
+    provider: entity.providerNames[0] ?? '',
+    model,
+    startedAtMs,
+    sent: false,
+    status: undefined,
+    images: undefined,
+    usage: undefined,
+    costNanoUsd: undefined,
+    endedAtMs: undefined,
+  };
+  attempts.push(attempt);
+  return attempt;
+}

@@ -1,0 +1,4 @@
+import { vendorSuite } from '../../contract/vendor-suite.ts';
+import { openaiSuite } from '../../fixtures/vendors/fake-openai.ts';
+
+vendorSuite(openaiSuite);
