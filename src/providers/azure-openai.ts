@@ -1,5 +1,4 @@
 import schema from '../../schemas/providers/azure-openai.schema.json' with { type: 'json' };
-import { GatewayError } from '../errors.ts';
 import type { AzureOpenaiConfig } from '../generated/providers/azure-openai.ts';
 import { ConfigError } from '../pipeline/stage.ts';
 import type { Secret } from '../secret.ts';
@@ -8,7 +7,7 @@ import type { FaultWords } from './faults.ts';
 import { bearer, createOpenAiDialect, imagesPath, openAiWords } from './openai-dialect.ts';
 import { fitOpenAi, openAiFamilies, openAiFamily } from './openai-families.ts';
 import { defineProvider, type OperationCapabilities, type Provider } from './provider.ts';
-import { withoutSlash } from './requests.ts';
+import { modelSegment, withoutSlash } from './requests.ts';
 
 /**
  * OpenAI's models as Azure serves them: by the name of a deployment, which says nothing of its model unless it was named
@@ -35,7 +34,7 @@ export const azureOpenAi = defineProvider({
     const query = version === 'v1' ? '' : `?api-version=${version}`;
     const codec = createOpenAiDialect({
       url(operation, model) {
-        const place = isClassic ? `/openai/deployments/${segment(deployment ?? model)}` : '/openai/v1';
+        const place = isClassic ? `/openai/deployments/${modelSegment(deployment ?? model)}` : '/openai/v1';
         return `${endpoint}${place}${imagesPath(operation)}${query}`;
       },
       authorise: auth === 'bearer' ? bearer : apiKey,
@@ -69,12 +68,6 @@ function endpointOf({ base_url: url, resource_name: resource }: AzureOpenaiConfi
   if (url !== undefined) return withoutSlash(url);
   if (resource !== undefined) return `https://${resource}.openai.azure.com`;
   throw new ConfigError('/connection', 'says neither `base_url` nor `resource_name`');
-}
-
-/** A deployment as a part of the path. @throws GatewayError for the names by which a path leads elsewhere */
-function segment(deployment: string): string {
-  if (/^\.{1,2}$/.test(deployment)) throw new GatewayError('model_not_found', 'No deployment can have this name.');
-  return encodeURIComponent(deployment);
 }
 
 function apiKey(token: Secret | undefined): Readonly<Record<string, string>> {

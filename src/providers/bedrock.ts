@@ -11,7 +11,7 @@ import { bedrockCapabilities, bedrockMembers, bedrockModels } from './bedrock-mo
 import { commonWords, faultReader, type FaultWords } from './faults.ts';
 import { bearer } from './openai-dialect.ts';
 import { defineProvider, type EncodedCall, type Provider, type SignableRequest } from './provider.ts';
-import { postJson, withoutSlash } from './requests.ts';
+import { modelSegment, postJson, withoutSlash } from './requests.ts';
 
 /**
  * Amazon Bedrock: Stable Image and Amazon's own models, each with a body of its own. Source: Amazon Bedrock's API reference,
@@ -71,7 +71,7 @@ async function sign(
 
 function encode(call: TargetCall, base: string): EncodedCall {
   const { members, dropped } = bedrockMembers(call);
-  return { request: postJson(`${base}/model/${encodeURIComponent(call.model)}/invoke`, members), dropped };
+  return { request: postJson(`${base}/model/${modelSegment(call.model)}/invoke`, members), dropped };
 }
 
 async function decode(reply: UpstreamReply): Promise<ImageAnswer> {

@@ -9,7 +9,7 @@ import { commonWords, faultReader } from './faults.ts';
 import { isReady, sampleOf } from './flux-jobs.ts';
 import { fluxFamily, fluxMembers } from './flux-models.ts';
 import { defineProvider, type Asked, type EncodedCall, type PollOutcome, type Provider } from './provider.ts';
-import { getJson, postJson, withoutSlash } from './requests.ts';
+import { getJson, modelSegment, postJson, withoutSlash } from './requests.ts';
 
 /** Black Forest Labs, who make FLUX. Every request becomes a job. Source: docs.bfl.ai (2026). */
 export const blackForestLabs = defineProvider({
@@ -63,7 +63,7 @@ function clusterOf(base: string): (origin: string) => boolean {
 
 function encode(call: TargetCall, base: string): EncodedCall {
   const { members, dropped } = fluxMembers(call);
-  return { request: postJson(`${base}/${encodeURIComponent(call.model)}`, members), dropped };
+  return { request: postJson(`${base}/${modelSegment(call.model)}`, members), dropped };
 }
 
 /** The price is told when the job is taken, so that it goes along with the job. */

@@ -1,5 +1,4 @@
 import schema from '../../schemas/providers/fal.schema.json' with { type: 'json' };
-import { GatewayError } from '../errors.ts';
 import type { FalConfig } from '../generated/providers/fal.ts';
 import type { TargetCall } from '../pipeline/call.ts';
 import type { ImageAnswer } from '../pipeline/result.ts';
@@ -8,7 +7,7 @@ import { answerOf, linkPicture, list, object, readObject, refusal, text, wholeNu
 import { pollFal, refusalType } from './fal-jobs.ts';
 import { commonWords, faultReader } from './faults.ts';
 import { defineProvider, type EncodedCall, type OperationCapabilities, type Provider } from './provider.ts';
-import { dataUriOrLink, postJson, withoutSlash, type WireMembers } from './requests.ts';
+import { dataUriOrLink, modelPath, postJson, withoutSlash, type WireMembers } from './requests.ts';
 import { fittingPixels, nearestRatio } from './sizes.ts';
 
 /**
@@ -72,7 +71,7 @@ const asksRatio = (model: string): boolean => /kontext|ultra|nano-banana|imagen/
 function encode(call: TargetCall, base: string, connection: Connection): EncodedCall {
   const { n, moderation, outputFormat, seed } = call.parameters;
   const hasFormat = outputFormat === undefined || outputFormat === 'jpeg' || outputFormat === 'png';
-  const request = postJson(`${base}/${pathOf(call.model)}`, {
+  const request = postJson(`${base}/${modelPath(call.model)}`, {
     prompt: call.prompt,
     ...sizeMembers(call, connection.size_as),
     num_images: n,
@@ -83,15 +82,6 @@ function encode(call: TargetCall, base: string, connection: Connection): Encoded
     ...call.unknown,
   });
   return { request, dropped: hasFormat ? [] : ['output_format'] };
-}
-
-/** @throws GatewayError for a name that would lead to another path */
-function pathOf(model: string): string {
-  const segments = model.split('/');
-  if (segments.some((segment) => /^\.{0,2}$/.test(segment))) {
-    throw new GatewayError('model_not_found', `The provider has no model \`${model}\`.`, { param: 'model' });
-  }
-  return segments.map((segment) => encodeURIComponent(segment.toWellFormed())).join('/');
 }
 
 function sizeMembers(call: TargetCall, sizeAs: Connection['size_as']): WireMembers {

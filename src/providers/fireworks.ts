@@ -21,7 +21,7 @@ import { fireworksFamily, isJob, withoutLike } from './fireworks-models.ts';
 import { isReady, sampleOf } from './flux-jobs.ts';
 import { bearer } from './openai-dialect.ts';
 import { defineProvider, type Asked, type EncodedCall, type PollOutcome, type Provider } from './provider.ts';
-import { postJson, withoutSlash } from './requests.ts';
+import { modelPath, postJson, withoutSlash } from './requests.ts';
 
 /** Fireworks AI. Source: docs.fireworks.ai, "Image generation" (2026). Models are named with or without their account. */
 export const fireworks = defineProvider({
@@ -64,8 +64,7 @@ export const fireworks = defineProvider({
 
 /** Models of Fireworks' own account go by their last name too. */
 function fullName(model: string): string {
-  const name = model.startsWith('accounts/') ? model : `accounts/fireworks/models/${model}`;
-  return name.split('/').map(encodeURIComponent).join('/');
+  return modelPath(model.startsWith('accounts/') ? model : `accounts/fireworks/models/${model}`);
 }
 
 function encode(call: TargetCall, base: string): EncodedCall {

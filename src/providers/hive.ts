@@ -1,5 +1,4 @@
 import schema from '../../schemas/providers/hive.schema.json' with { type: 'json' };
-import { GatewayError } from '../errors.ts';
 import type { HiveConfig } from '../generated/providers/hive.ts';
 import type { TargetCall } from '../pipeline/call.ts';
 import type { ImageAnswer } from '../pipeline/result.ts';
@@ -10,7 +9,7 @@ import { commonWords, faultReader, type FaultWords } from './faults.ts';
 import { bearer } from './openai-dialect.ts';
 import { pngOrJpeg } from './picture-formats.ts';
 import { defineProvider, type EncodedCall, type OperationCapabilities, type Provider } from './provider.ts';
-import { postJson, present } from './requests.ts';
+import { modelPath, postJson, present } from './requests.ts';
 import { fittingPixels } from './sizes.ts';
 
 /** Hive's V3 API. Source: docs.thehive.ai, "Image Generation APIs". Much of its answers is not documented. */
@@ -63,11 +62,7 @@ const pixelRules = { multipleOf: 16, least: 256, most: 2048 };
  * @throws GatewayError model_not_found for a name that would lead elsewhere
  */
 function pathOf(model: string): string {
-  const segments = (model.includes('/') ? model : `hive/${model}`).split('/');
-  if (segments.some((segment) => ['', '.', '..'].includes(segment))) {
-    throw new GatewayError('model_not_found', `The provider has no model \`${model}\`.`, { param: 'model' });
-  }
-  return segments.map((segment) => encodeURIComponent(segment.toWellFormed())).join('/');
+  return modelPath(model.includes('/') ? model : `hive/${model}`);
 }
 
 function encode(call: TargetCall, url: string, form: HiveConfig['connection']['body']): EncodedCall {

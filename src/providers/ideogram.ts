@@ -1,5 +1,4 @@
 import schema from '../../schemas/providers/ideogram.schema.json' with { type: 'json' };
-import { GatewayError } from '../errors.ts';
 import type { IdeogramConfig } from '../generated/providers/ideogram.ts';
 import type { TargetCall } from '../pipeline/call.ts';
 import type { ImageAnswer } from '../pipeline/result.ts';
@@ -8,7 +7,7 @@ import { answerOf, linkPicture, list, object, readObject, refusal, secondsOf, te
 import { commonWords, faultReader } from './faults.ts';
 import { familyCapabilities, familyOf, speeds, styles, v3Ratios, v3Sizes, v4Sizes } from './ideogram-models.ts';
 import { defineProvider, type EncodedCall, type Provider } from './provider.ts';
-import { fieldParts, filePart, postJson, present, withoutSlash, type WireMembers } from './requests.ts';
+import { fieldParts, filePart, modelSegment, postJson, present, withoutSlash, type WireMembers } from './requests.ts';
 import { askedSize, nearestRatio, nearestSize } from './sizes.ts';
 
 /**
@@ -42,7 +41,7 @@ function encode(call: TargetCall, base: string): EncodedCall {
   const family = familyOf(model);
   if (family === 'others') {
     const members = { prompt, num_images: n, seed, ...unknown };
-    return { request: postJson(`${base}/v2/image/generate/${segmentOf(model)}`, members), dropped: [] };
+    return { request: postJson(`${base}/v2/image/generate/${modelSegment(model)}`, members), dropped: [] };
   }
   const speed = speeds.get(quality);
   const common = { rendering_speed: speed, ...unknown };
@@ -80,14 +79,6 @@ function v3Size({ parameters: { size }, unknown }: TargetCall): WireMembers {
   if ('resolution' in unknown || 'aspect_ratio' in unknown) return {};
   const listed = v3Sizes.find((one) => one === size);
   return listed === undefined ? { aspect_ratio: nearestRatio(size, v3Ratios) } : { resolution: listed };
-}
-
-/** @throws GatewayError for a name that would lead to another path */
-function segmentOf(model: string): string {
-  if (/^\.{0,2}$/.test(model)) {
-    throw new GatewayError('model_not_found', `The provider has no model \`${model}\`.`, { param: 'model' });
-  }
-  return encodeURIComponent(model.toWellFormed());
 }
 
 /** A form with the pictures of the call. A list is a field for each of its items, named `style_codes[]`. */

@@ -38,6 +38,22 @@ export function withoutSlash(url: string): string {
   return url.replace(/\/+$/, '');
 }
 
+/**
+ * A model's name as a segment of a path.
+ * @throws GatewayError model_not_found for a name by which the path would lead elsewhere
+ */
+export function modelSegment(model: string): string {
+  if (/^\.{0,2}$/.test(model)) {
+    throw new GatewayError('model_not_found', `The provider has no model \`${model}\`.`, { param: 'model' });
+  }
+  return encodeURIComponent(model.toWellFormed());
+}
+
+/** A model's name as a path: each part between its slashes is a segment. @throws as `modelSegment` */
+export function modelPath(model: string): string {
+  return model.split('/').map(modelSegment).join('/');
+}
+
 /** A picture as a data URI, or as the link it is. */
 export function dataUriOrLink(image: InputImage): WireJson {
   const { payload, mediaType } = pictureOf(image);

@@ -209,6 +209,36 @@ export function providerContract<Config extends object>(contract: ProviderContra
       });
     });
 
+    it.each([
+      '.',
+      '..',
+      '../x',
+      '../../x',
+      'a/../../x',
+      'a/..',
+      '..\\\\x',
+      '%2e%2e/x',
+      'x?y=z',
+      'x#y',
+      '\\ud800',
+      'a b',
+    ])('is not led elsewhere by a model of the name %j', (model) => {
+      if (provider.origin === undefined || base === undefined) return;
+      const home = new URL(`${base.replace(/\/+$/, '')}/`);
+      for (const [operation, call] of operationsOf(fixtures)) {
+        if (provider.capabilities(model, operation) === undefined) continue;
+        try {
+          const url = new URL(provider.encode({ ...call, model }).request.url);
+          expect([url.origin, url.hash]).toEqual([home.origin, '']);
+          expect(url.pathname.startsWith(home.pathname) && url.pathname !== home.pathname).toBe(true);
+          expect(url.searchParams.has('y')).toBe(false);
+        } catch (error) {
+          expect(error).toBeInstanceOf(GatewayError);
+          expect(error).toMatchObject({ code: expect.not.stringMatching('internal_error') });
+        }
+      }
+    });
+
     it.each([302, 400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 502, 503, 529])(
       'gives every answer of status %i a meaning, whatever its body',
       async (status) => {

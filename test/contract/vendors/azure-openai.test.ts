@@ -57,7 +57,7 @@ describe('azure-openai', () => {
   });
 
   it.each(['.', '..'])('does not let the name %s lead elsewhere', (model) => {
-    expect(() => sent(resource, { model })).toThrow('No deployment');
+    expect(() => sent(resource, { model })).toThrow('no model');
     expect(sent({ ...resource, api_version: 'v1' }, { model })).toEqual([`${home}/v1/images/generations`, model]);
   });
 
