@@ -10,7 +10,7 @@ import type { PointedProblem, Report } from './problems.ts';
 /** @param root the file's data, which may have mistakes of other kinds */
 export function checkRoutes(
   root: Record<string, unknown>,
-  definitions: Pick<Registry, 'stages'>,
+  definitions: Pick<Registry, 'stages' | 'providers'>,
 ): readonly PointedProblem[] {
   const problems: PointedProblem[] = [];
   const report: Report = (problem) => void problems.push(problem);
@@ -18,10 +18,12 @@ export function checkRoutes(
   const pipelines = isJsonObject(root['pipelines']) ? root['pipelines'] : undefined;
   const pipelineNames = pipelines && new Set(Object.keys(pipelines));
   const routes = entriesAt(root, 'routes');
+  const providers = new Set([...definitions.providers.keys(), ...ownProviderNames(root)]);
 
   for (const { pointer, value } of routes) {
     const refs = textsAt(value, 'refs', pointer);
     for (const name of refs) checkName('entity', name, entities, report);
+    for (const name of textsAt(value, 'allow_providers', pointer)) checkName('provider', name, providers, report);
     const pipeline = textAt(value, 'pipeline');
     if (pipeline !== undefined) {
       checkName('pipeline', { text: pipeline, pointer: pointerTo(pointer, 'pipeline') }, pipelineNames, report);
@@ -34,6 +36,13 @@ export function checkRoutes(
   }
   checkDuplicates(routes, report);
   return problems;
+}
+
+/** What entities call their providers themselves. */
+function ownProviderNames(root: Record<string, unknown>): readonly string[] {
+  return entriesAt(root, 'image_models').flatMap(
+    ({ value }) => textAt(objectAt(objectAt(value, 'config'), 'connection'), 'provider_name') ?? [],
+  );
 }
 
 function resolvesModels(list: unknown, definitions: Pick<Registry, 'stages'>): boolean {

@@ -468,6 +468,14 @@ export interface RouteFile {
    */
   strict: boolean;
   /**
+   * Kinds of providers that may serve the route; a call that leads to another is refused before anything is sent. Absent: all of its refs.
+   *
+   * @minItems 1
+   *
+   * Items: A kind of provider, such as openai.
+   */
+  allow_providers?: string[];
+  /**
    * What becomes of a parameter that the resolved provider cannot take. drop: left out, and named in x-pinhole-dropped-params. reject: the call is refused. pass: sent all the same.
    */
   unsupported_params: 'drop' | 'reject' | 'pass';

@@ -125,6 +125,8 @@ export interface Route {
   readonly maxUploadBytes: number;
   /** Unknown parameters are refused instead of passed on. */
   readonly strict: boolean;
+  /** The kinds of providers that may serve this route; undefined: all. */
+  readonly allowProviders: ReadonlySet<string> | undefined;
   /** What becomes of a parameter that the resolved provider cannot take. */
   readonly unsupportedParams: 'drop' | 'reject' | 'pass';
   /** Whether a call of several requests succeeds when some of them do. */

@@ -74,6 +74,7 @@ function compileRoute(file: RouteFile): Route {
     decode: file.decode,
     maxUploadBytes: file.max_size_upload,
     strict: file.strict,
+    allowProviders: file.allow_providers === undefined ? undefined : new Set(file.allow_providers),
     unsupportedParams: file.unsupported_params,
     fanout: file.fanout,
     urlMode: file.url_mode,

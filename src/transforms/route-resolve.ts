@@ -20,9 +20,9 @@ export const routeResolve = defineStage({
     return function routeResolve({ call }) {
       const asked = [call.model, ...call.fallbacks];
       const resolved = asked.flatMap((model) => resolve(model, call.operation));
-      const able = resolved.filter((target) => inability(target, call) === undefined);
+      const able = resolved.filter((target) => inability(target, call, env.route) === undefined);
       const [target] = able;
-      if (target === undefined) throw refusal(resolved[0], call);
+      if (target === undefined) throw refusal(resolved[0], call, env.route);
       return { candidates: able, target };
     };
   },
@@ -107,13 +107,22 @@ function modelNotFound(model: string): GatewayError {
 }
 
 /** The error for a call that nothing can serve: what kept its first choice from it. */
-function refusal(first: Target | undefined, call: ImageCall): GatewayError {
-  const reason = first === undefined ? undefined : inability(first, call);
+function refusal(first: Target | undefined, call: ImageCall, route: Route): GatewayError {
+  const reason = first === undefined ? undefined : inability(first, call, route);
   return reason ?? new GatewayError('no_healthy_target', 'There is nothing that could serve this call.');
 }
 
 /** Why a target cannot serve a call; undefined when it can. */
-function inability({ entity, model }: Target, { operation, prompt }: ImageCall): GatewayError | undefined {
+function inability(
+  { entity, model }: Target,
+  { operation, prompt }: ImageCall,
+  { allowProviders }: Route,
+): GatewayError | undefined {
+  if (allowProviders !== undefined && !entity.providerNames.some((name) => allowProviders.has(name))) {
+    return new GatewayError('invalid_value', `This route serves no models of the provider of \`${entity.id}\`.`, {
+      param: 'model',
+    });
+  }
   if (!entity.operations[operation].enabled) {
     return new GatewayError('operation_not_enabled', `Image ${operation} is not enabled for \`${entity.id}\`.`);
   }

@@ -227,6 +227,13 @@ describe('route-resolve', () => {
     ]);
   });
 
+  it('gives only what the route’s kinds of providers may serve [A09]', async () => {
+    const narrow = createStage({ route: { ...route, allowProviders: new Set(['x-ai']) } });
+    expect(await narrow({ model: 'grok-main/g', fallbacks: ['openai-main/gpt-image-2'] })).toEqual(['grok-main g']);
+    const refused = narrow({ model: 'openai-main/gpt-image-2' });
+    await expect(refused).rejects.toMatchObject({ code: 'invalid_value', param: 'model', status: 400 });
+  });
+
   describe('for a call without a prompt', () => {
     const upscaler: Provider = {
       ...makeEntity().provider,
