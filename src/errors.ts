@@ -127,7 +127,7 @@ export const errorTable = {
     type: 'upstream_error',
     retry: true,
     curable: false,
-    about: 'The gateway is draining, or cannot keep its books right now.',
+    about: 'The gateway is draining, or cannot keep its books or pictures right now.',
   },
   upstream_timeout: upstream(504, false, 'The provider did not answer within the entity’s `timeout`.'),
 } as const satisfies Record<string, ErrorRow>;

@@ -487,6 +487,10 @@ export interface RouteFile {
    * provider: pass on a provider's link. host: the gateway hosts every picture that goes out as a link.
    */
   url_mode: 'provider' | 'host';
+  /**
+   * How long images are kept that the gateway hosts for this route: a duration, or milliseconds. Absent: for ever. Here: milliseconds.
+   */
+  images_expire?: number;
   models: ModelsFile;
   defaults: RequestDefaultsFile;
   upstream?: UpstreamFile;

@@ -13,7 +13,7 @@ import type { SnapshotHolder } from '../runtime/snapshot.ts';
 import { remoteAddress } from './addresses.ts';
 import { corsHeaders, isPreflight, preflightHeaders } from './cors.ts';
 import { openExchange, requestId, splitTarget } from './exchange.ts';
-import { renderImages } from './images-response.ts';
+import { renderImages, type RenderContext } from './images-response.ts';
 import { errorResponse, hasBegun, sendResponse } from './reply.ts';
 import { requestBody } from './request-body.ts';
 import type { RequestHandler } from './server.ts';
@@ -171,17 +171,39 @@ async function bodyOf(
     attempts: exchange.attempts,
     elapsedMs: clock.monotonic() - reception.startedAtMs,
     nowSeconds: Math.floor(clock.now() / 1000),
-    blobs: snapshot.env.blobs,
-    hostedUrl: (name) => hostedUrl(name, exchange, snapshot),
+    host: hostFor(exchange, snapshot, clock),
   });
 }
 
-function hostedUrl(name: string, { live }: RunningExchange, { catalogue }: Snapshot): string | undefined {
-  const { publicUrl, path } = catalogue.hosting;
+/** Keeps the pictures of an answer and makes links to them; undefined when no route serves them. */
+function hostFor(
+  { route, signal, live }: RunningExchange,
+  { catalogue, env }: Snapshot,
+  clock: Clock,
+): RenderContext['host'] {
+  const { path, publicUrl } = catalogue.hosting;
   if (path === undefined) return undefined;
-  const encrypted = 'encrypted' in live.request.socket;
-  const origin = publicUrl ?? `${encrypted ? 'https' : 'http'}://${live.request.headers.host ?? 'localhost'}`;
-  return origin + path.replace(':name', encodeURIComponent(name));
+  const { imagesExpireAfterMs: keptForMs } = route;
+  return async function host(content, mediaType) {
+    const expiresAtMs = keptForMs === undefined ? undefined : clock.now() + keptForMs;
+    const name = await madeAlready(env.blobs.put(content, mediaType, { expiresAtMs, signal }));
+    return (publicUrl ?? originOf(live)) + path.replace(':name', encodeURIComponent(name));
+  };
+}
+
+/** A picture that cannot be kept has been paid for: the same call again would be paid for again. */
+async function madeAlready<Value>(work: Promise<Value>): Promise<Value> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof GatewayError) || !error.retry) throw error;
+    throw new GatewayError(error.code, error.message, { retry: false, cause: error.cause });
+  }
+}
+
+/** The origin under which the caller reached us. */
+function originOf({ request }: LiveConnection): string {
+  return `${'encrypted' in request.socket ? 'https' : 'http'}://${request.headers.host ?? 'localhost'}`;
 }
 
 /** The headers that every answer of a route carries. */

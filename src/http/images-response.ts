@@ -3,13 +3,13 @@
  * small and made at once; the pictures flow in between, as base64 bytes, and are never held whole for this.
  */
 import type { ByteSource } from '../body/byte-source.ts';
-import type { BlobStore } from '../blobs/blob-store.ts';
+import type { BlobContent } from '../blobs/blob-store.ts';
 import { GatewayError } from '../errors.ts';
 import {
   payloadBase64,
   payloadBase64Length,
   payloadByteLength,
-  payloadBytes,
+  payloadContent,
   payloadHead,
 } from '../images/convert-payload.ts';
 import type { ImagePayload } from '../images/payload.ts';
@@ -27,9 +27,8 @@ export interface RenderContext {
   readonly attempts: readonly Attempt[];
   readonly elapsedMs: number;
   readonly nowSeconds: number;
-  readonly blobs: BlobStore;
-  /** The address of a hosted picture; undefined when no route serves them. */
-  hostedUrl(name: string): string | undefined;
+  /** Keeps a picture, and gives the link to it; undefined when no route serves them. */
+  readonly host: ((content: BlobContent, mediaType: string) => Promise<string>) | undefined;
 }
 
 /** A run of an answer's bytes: here already, or a picture's base64 yet to be read. */
@@ -79,13 +78,12 @@ async function showImage(image: ResultImage, response: ImagesResponse, context: 
   const mediaType = sniffMediaType(await payloadHead(payload, magicBytes));
   const format = mediaType?.replace(/^image\//, '');
   if (response.form === 'url' && response.framing === 'json') {
-    const name = await context.blobs.put(payloadBytes(payload), mediaType ?? 'application/octet-stream');
-    const url = context.hostedUrl(name);
-    if (url === undefined) {
+    if (context.host === undefined) {
       throw new GatewayError('unsupported_parameter', 'This gateway has no route that serves hosted images.', {
         param: 'response_format',
       });
     }
+    const url = await context.host(payloadContent(payload), mediaType ?? 'application/octet-stream');
     return { value: { kind: 'url', url }, revisedPrompt, format };
   }
   return { value: { kind: 'base64', payload }, revisedPrompt, format };

@@ -54,6 +54,21 @@ export function payloadByteLength(payload: ImagePayload): number | undefined {
 }
 
 /**
+ * The picture's own bytes for a store, which may read them again.
+ * @throws InvalidBase64; TypeError for a link
+ */
+export function payloadContent(payload: ImagePayload): PayloadContent {
+  const byteLength = payloadByteLength(payload);
+  if (byteLength === undefined) throw new InvalidBase64();
+  return { byteLength, read: () => payloadBytes(payload) };
+}
+
+interface PayloadContent {
+  readonly byteLength: number;
+  read(): AsyncIterable<Uint8Array>;
+}
+
+/**
  * How many bytes `payloadBase64` brings; undefined when it will throw.
  * @throws TypeError for a link
  */

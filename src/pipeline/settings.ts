@@ -133,6 +133,8 @@ export interface Route {
   readonly fanout: 'partial' | 'all_or_nothing';
   /** `host`: a link of the provider's never reaches the caller. */
   readonly urlMode: 'provider' | 'host';
+  /** Milliseconds that pictures hosted for this route are kept; undefined: for ever. */
+  readonly imagesExpireAfterMs: number | undefined;
   /** Request parameters filled in where the caller is silent, in wire spelling, before the body is understood. */
   readonly defaults: Readonly<Record<string, JsonValue>>;
   readonly models: ModelFilter;

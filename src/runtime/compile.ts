@@ -78,6 +78,7 @@ function compileRoute(file: RouteFile): Route {
     unsupportedParams: file.unsupported_params,
     fanout: file.fanout,
     urlMode: file.url_mode,
+    imagesExpireAfterMs: file.images_expire,
     // It came from YAML and fits the request's schema: there is nothing but JSON in it.
     defaults: file.defaults as Readonly<Record<string, JsonValue>>,
     models: compileFilter(file.models),

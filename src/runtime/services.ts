@@ -7,6 +7,7 @@ import type { Registry } from '../pipeline/registry.ts';
 import type { Clock, Forwarder, PictureFetcher, SpoolSettings } from '../pipeline/stage.ts';
 import type { Store } from '../stores/store.ts';
 import type { StageServices } from './compile.ts';
+import { startImageSweeper } from './image-sweeper.ts';
 import type { ResourceLease } from './resources.ts';
 
 export interface ServiceSources {
@@ -51,7 +52,14 @@ export const inertServices: StageServices = {
   spool: { directory: '', memoryBytes: spoolMemoryBytes },
   random: Math.random,
   store: { reserve: neverCalled, settle: neverCalled, release: neverCalled, read: neverCalled, close: neverCalled },
-  blobs: { put: neverCalled, open: neverCalled, remove: neverCalled, close: neverCalled },
+  blobs: {
+    put: neverCalled,
+    open: neverCalled,
+    remove: neverCalled,
+    list: neverCalled,
+    sweep: neverCalled,
+    close: neverCalled,
+  },
   forward: { forward: neverCalled },
   pictures: { fetch: neverCalled },
 };
@@ -69,17 +77,23 @@ function openStore({ config, registry, lease, clock }: ServiceSources): Promise<
   );
 }
 
-function openBlobs({ config, registry, lease }: ServiceSources): Promise<BlobStore> {
+async function openBlobs({ config, registry, lease, clock, log }: ServiceSources): Promise<BlobStore> {
   const { scheme, location } = split(config.images);
-  return lease.use(
+  const blobs = await lease.use(
     `images:${config.images}`,
     async () => {
       const definition = registry.blobStores.get(scheme);
       if (definition === undefined) throw unknownScheme('images', scheme, registry.blobStores);
-      return definition.open(location);
+      return definition.open(location, { clock, log });
     },
     closeWhenOpen,
   );
+  lease.use(
+    `image sweeper:${config.images}`,
+    () => startImageSweeper({ blobs, clock, log }),
+    (sweeper) => sweeper.close(),
+  );
+  return blobs;
 }
 
 /** What could not be opened was reported by whoever waited for it, and there is nothing to close. */

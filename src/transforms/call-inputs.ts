@@ -1,7 +1,7 @@
 /** The pictures of a call in the form in which the target's provider takes them. */
 import { GatewayError } from '../errors.ts';
 import { convertMask, type MaskForm } from '../images/codecs.ts';
-import { collectPayload, payloadBytes, payloadHead } from '../images/convert-payload.ts';
+import { collectPayload, payloadContent, payloadHead } from '../images/convert-payload.ts';
 import { probeDimensions, type Dimensions } from '../images/probe.ts';
 import type { InputImage, TargetCall, UploadedImage } from '../pipeline/call.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
@@ -10,6 +10,11 @@ import type { InputCapabilities, OperationCapabilities } from '../providers/prov
 
 /** A mask is drawn, so that it shrinks well; this is the largest that OpenAI takes, four times over. */
 const maxMaskBytes = 16 * 1024 * 1024;
+/**
+ * Milliseconds that an upload is hosted if nothing takes it away at the end of its call, as when the gateway is killed. In a
+ * call that takes longer it is gone before the end, but providers fetch it when the call begins.
+ */
+const mostUploadMs = 3_600_000;
 /** A JPEG with large metadata tells its size only behind them. */
 const dimensionsHeadBytes = 512 * 1024;
 
@@ -71,8 +76,8 @@ async function fetched(
 async function hosted(
   image: UploadedImage,
   param: 'image' | 'mask',
-  { defer }: Exchange,
-  { blobs, catalogue }: StageEnv,
+  { defer, signal }: Exchange,
+  { blobs, catalogue, clock }: StageEnv,
 ): Promise<UploadedImage> {
   const { publicUrl, path } = catalogue.hosting;
   if (publicUrl === undefined || path === undefined) {
@@ -81,7 +86,10 @@ async function hosted(
       'send a public https URL, or set `server.public_url` and a route that serves hosted images.';
     throw new GatewayError('unsupported_parameter', message, { param });
   }
-  const name = await blobs.put(payloadBytes(image.payload), image.mediaType ?? 'application/octet-stream');
+  const expiresAtMs = clock.now() + mostUploadMs;
+  const options = { expiresAtMs, oneCall: true, signal };
+  const content = payloadContent(image.payload);
+  const name = await blobs.put(content, image.mediaType ?? 'application/octet-stream', options);
   defer(() => blobs.remove(name));
   const url = publicUrl + path.replace(':name', encodeURIComponent(name));
   return { ...image, payload: { kind: 'link', url, trust: 'caller' } };

@@ -7,8 +7,7 @@ import type { BodyResponse } from '../pipeline/response.ts';
 import { defineStage } from '../pipeline/stage.ts';
 
 /**
- * A hosted picture → its bytes. The name in the route's path is all that a caller needs, so it cannot be guessed; what
- * is under a name never changes, so it may be cached for ever.
+ * A hosted picture → its bytes. The name in the route's path is all that a caller needs, so it cannot be guessed; what is under a name never changes, so it may be cached for as long as it is there.
  */
 export const serveImage = defineStage({
   name: 'serve-image',
@@ -17,26 +16,44 @@ export const serveImage = defineStage({
   writes: ['response'],
   create(_config, env) {
     return async function serveImage(exchange) {
-      const { request } = exchange;
+      const { request, signal } = exchange;
       const name = request.parameters['name'] ?? '';
-      const blob = await env.blobs.open(name);
+      const nowMs = env.clock.now();
+      const blob = await env.blobs.open(name, signal);
       if (blob === undefined) throw new GatewayError('file_not_found', 'There is no image of this name.');
       exchange.defer(() => blob.close());
-      return { response: answer(blob, name, request.method === 'HEAD', request.headers) };
+      const cacheControl = cacheControlOf(blob, blob.expiresAtMs ?? Infinity, nowMs);
+      return { response: answer(blob, { name, cacheControl }, request.method === 'HEAD', request.headers) };
     };
   },
 });
 
-function answer(blob: Blob, name: string, headOnly: boolean, asked: IncomingHttpHeaders): BodyResponse {
-  const cacheHeaders = { etag: blob.etag, 'cache-control': 'public, max-age=31536000, immutable' };
+/** A year: what RFC 9111 takes for ever, and browsers for the most there is. */
+const foreverSeconds = 31_536_000;
+
+/** How long a picture may be kept by whoever got it. Never longer than the gateway itself gives it out. */
+function cacheControlOf({ oneCall }: Blob, untilMs: number, nowMs: number): string {
+  if (oneCall) return 'private, no-store';
+  if (untilMs === Infinity) return `public, max-age=${foreverSeconds}, immutable`;
+  return `public, max-age=${Math.min(foreverSeconds, Math.floor((untilMs - nowMs) / 1000))}`;
+}
+
+function answer(
+  blob: Blob,
+  { name, cacheControl }: { readonly name: string; readonly cacheControl: string },
+  headOnly: boolean,
+  asked: IncomingHttpHeaders,
+): BodyResponse {
+  const cacheHeaders = { etag: blob.etag, 'cache-control': cacheControl };
   const headers = {
     ...cacheHeaders,
     'content-type': blob.mediaType,
+    // Nothing is in a name that would have to be quoted.
     'content-disposition': `inline; filename="${name}"`,
     'accept-ranges': 'bytes',
     'x-content-type-options': 'nosniff',
     // An SVG opened by itself is a document, which could run scripts on the gateway's origin.
-    'content-security-policy': "default-src 'none'",
+    'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'; sandbox",
   };
   const whole: BodyResponse = { kind: 'body', status: 200, headers, body: unsent(blob.byteLength) };
 

@@ -78,6 +78,12 @@ describe('a valid file', () => {
     expect(config.images).toBe(`file:${join(folder.path, 'pictures')}`);
   });
 
+  it('has the expiry of hosted images in milliseconds', async () => {
+    const routes = 'routes: [{ id: a, path: /a, pipeline: [list-models], images_expire: 30d }]';
+    const { config } = accepted(await loadText(`version: 1\n${routes}`));
+    expect(config.routes[0]?.images_expire).toBe(30 * 86_400_000);
+  });
+
   it.each([
     ['a byte order mark', `\ufeffversion: 1\n${route}`],
     ['line ends of Windows', `version: 1\n${route}`.replaceAll('\n', '\r\n')],

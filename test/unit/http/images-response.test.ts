@@ -5,7 +5,18 @@ import type { ImagePayload } from '../../../src/images/payload.ts';
 import type { ImageAnswer } from '../../../src/pipeline/result.ts';
 import { makeAttempt, makeCall } from '../../fixtures/exchange.ts';
 import { jpeg, png, randomPng, sha256, webp } from '../../fixtures/pictures.ts';
-import { answerOf, base64, contextOf, eventsOf, fakeBlobs, json, rendered, spooled, textOf } from './rendering.ts';
+import {
+  answerOf,
+  base64,
+  contextOf,
+  eventsOf,
+  fakeBlobs,
+  hostIn,
+  json,
+  rendered,
+  spooled,
+  textOf,
+} from './rendering.ts';
 
 const picture = png();
 const link = (url: string): ImagePayload => ({ kind: 'link', url, trust: 'response' });
@@ -179,7 +190,7 @@ describe('pictures as links', () => {
       link('https://provider.example/b.png'),
       base64(Buffer.from((await jpeg()).toString('base64'))),
     );
-    const { text } = await rendered(answer, { form: 'url' }, { blobs: store });
+    const { text } = await rendered(answer, { form: 'url' }, { host: hostIn(store) });
     expect(JSON.parse(text)).toEqual({
       created: 1_763_123_456,
       output_format: 'png',
@@ -197,19 +208,19 @@ describe('pictures as links', () => {
 
   it('of an unknown kind are hosted as bytes', async () => {
     const store = fakeBlobs();
-    await rendered(answerOf(bytes(Buffer.from('?'))), { form: 'url' }, { blobs: store });
+    await rendered(answerOf(bytes(Buffer.from('?'))), { form: 'url' }, { host: hostIn(store) });
     expect(store.kept.map(({ mediaType }) => mediaType)).toEqual(['application/octet-stream']);
   });
 
   it('are refused by name where no route serves them', async () => {
-    const refused = rendered(answerOf(bytes(picture)), { form: 'url' }, { hostedUrl: () => undefined });
+    const refused = rendered(answerOf(bytes(picture)), { form: 'url' }, { host: undefined });
     await expect(refused).rejects.toMatchObject({ code: 'unsupported_parameter', param: 'response_format' });
   });
 
   it('fail with the store’s own error', async () => {
     const full = new Error('disk full');
     const blobs = { ...fakeBlobs(), put: () => Promise.reject(full) };
-    await expect(rendered(answerOf(bytes(picture)), { form: 'url' }, { blobs })).rejects.toBe(full);
+    await expect(rendered(answerOf(bytes(picture)), { form: 'url' }, { host: hostIn(blobs) })).rejects.toBe(full);
   });
 
   it('are not made for an answer in events', async () => {

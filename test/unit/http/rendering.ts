@@ -1,6 +1,6 @@
 /** Renders images responses, and reads them back. */
 import { expect } from 'vitest';
-import type { BlobStore } from '../../../src/blobs/blob-store.ts';
+import type { BlobStore, PutOptions } from '../../../src/blobs/blob-store.ts';
 import { collect } from '../../../src/body/byte-source.ts';
 import { renderImages, type RenderContext } from '../../../src/http/images-response.ts';
 import type { ByteText, ImagePayload, SpooledFile } from '../../../src/images/payload.ts';
@@ -45,22 +45,37 @@ export function spooled(data: Uint8Array): SpooledFile {
   };
 }
 
+/** A picture that a fake blob store was given. */
+interface KeptPicture extends PutOptions {
+  readonly mediaType: string;
+  readonly bytes: Buffer;
+}
+
 /** A blob store that keeps everything in memory, under names that it counts. */
-export function fakeBlobs(): BlobStore & { readonly kept: { readonly mediaType: string; readonly bytes: Buffer }[] } {
-  const kept: { readonly mediaType: string; readonly bytes: Buffer }[] = [];
+export function fakeBlobs(): BlobStore & { readonly kept: KeptPicture[] } {
+  const kept: KeptPicture[] = [];
   let names = 0;
   return {
     kept,
-    async put(source, mediaType) {
+    async put(content, mediaType, { signal: _signal, ...options } = {}) {
       names += 1;
       const name = `blob-${names}`;
-      kept[Number(name.slice('blob-'.length)) - 1] = { mediaType, bytes: Buffer.from(await collect(source)) };
+      const bytes = Buffer.from(await collect(content.read()));
+      expect(bytes.byteLength).toBe(content.byteLength);
+      kept[Number(name.slice('blob-'.length)) - 1] = { mediaType, bytes, ...options };
       return name;
     },
     open: () => Promise.resolve(undefined),
     remove: () => Promise.resolve(),
+    list: () => Promise.resolve([]),
+    sweep: () => Promise.resolve({ removed: 0, more: false }),
     close: () => Promise.resolve(),
   };
+}
+
+/** Keeps pictures in a store, and makes links of their names. */
+export function hostIn(blobs: BlobStore): NonNullable<RenderContext['host']> {
+  return async (content, mediaType) => `https://pictures.example/files/${await blobs.put(content, mediaType)}`;
 }
 
 /** What stands around an answer: a gateway that hosts pictures, in the year 2025. */
@@ -70,8 +85,7 @@ export function contextOf(given: Partial<RenderContext> = {}): RenderContext {
     attempts: [],
     elapsedMs: 0,
     nowSeconds: 1_763_123_456,
-    blobs: fakeBlobs(),
-    hostedUrl: (name) => `https://pictures.example/files/${name}`,
+    host: hostIn(fakeBlobs()),
     ...given,
   };
 }

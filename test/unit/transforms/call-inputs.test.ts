@@ -43,7 +43,8 @@ describe('the pictures of a call', () => {
       image.kind === 'image' && image.payload.kind === 'link' ? image.payload.url : '',
     );
     expect(links).toEqual(['https://gateway.test/files/blob-1', 'https://pictures.test/1.png']);
-    expect(blobs.kept).toEqual([{ mediaType: 'image/png', bytes: picture }]);
+    // An hour, should nothing take it away at the end of the call.
+    expect(blobs.kept).toEqual([{ mediaType: 'image/png', bytes: picture, expiresAtMs: 3_600_000, oneCall: true }]);
     expect(removed).toEqual([]);
     await exchange.finish();
     expect(removed).toEqual(['blob-1']);

@@ -6,14 +6,18 @@ import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Blob, BlobStore } from '../../../src/blobs/blob-store.ts';
 import { fileBlobStore } from '../../../src/blobs/file.ts';
-import { bytesSource, collect } from '../../../src/body/byte-source.ts';
+import { collect } from '../../../src/body/byte-source.ts';
 import { GatewayError } from '../../../src/errors.ts';
 import type { Exchange, ExchangeEnd } from '../../../src/pipeline/exchange.ts';
 import { Halt, type StageEnv } from '../../../src/pipeline/stage.ts';
 import { serveImage } from '../../../src/transforms/serve-image.ts';
+import { advancingClock, blobSettings, contentOf } from '../../fixtures/blobs.ts';
 import { png } from '../../fixtures/pictures.ts';
 
 const picture = png({ width: 40, height: 40 });
+const clock = advancingClock();
+/** An SVG opened by itself must not run scripts. */
+const policy = "default-src 'none'; style-src 'unsafe-inline'; sandbox";
 let folder: string;
 let files: BlobStore;
 let name: string;
@@ -23,8 +27,8 @@ let open = 0;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'pinhole-serve-'));
-  files = await fileBlobStore.open(folder);
-  name = await files.put(bytesSource(picture), 'image/png');
+  files = await fileBlobStore.open(folder, blobSettings({ clock }));
+  name = await files.put(contentOf(picture), 'image/png');
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -41,7 +45,7 @@ describe('serve-image', () => {
       'content-disposition': `inline; filename="${name}"`,
       'accept-ranges': 'bytes',
       'x-content-type-options': 'nosniff',
-      'content-security-policy': "default-src 'none'",
+      'content-security-policy': policy,
     });
   });
 
@@ -55,24 +59,78 @@ describe('serve-image', () => {
     expect([head.status, head.length]).toEqual([200, picture.byteLength]);
   });
 
-  it.each(['', '.', '..%2f', '../../../etc/passwd', 'A'.repeat(32), `${'A'.repeat(32)}.png`])(
-    'does not find %j',
-    async (unknown) => {
-      await expect(ask({ name: unknown })).rejects.toMatchObject({ code: 'file_not_found', status: 404 });
-    },
-  );
+  it.each([
+    '',
+    '.',
+    '..%2f',
+    '../../../etc/passwd',
+    '....//....//etc/passwd',
+    '..\\..\\windows\\win.ini',
+    '/etc/passwd',
+    'file:///etc/passwd',
+    'C:\\boot.ini',
+    '~root',
+    '\0.png',
+    `${'A'.repeat(32)}.png\0`,
+    `${'A'.repeat(32)}.png\r\nset-cookie: a=b`,
+    `AA/${'A'.repeat(32)}.png`,
+    `expiring/0000/0/0000000-${'A'.repeat(32)}.png`,
+    'incoming',
+    'A'.repeat(32),
+    'A'.repeat(100_000),
+    `${'A'.repeat(32)}.png`,
+    `${'A'.repeat(32)}.html`,
+    `zzzzzzz-${'A'.repeat(32)}.png`,
+    '\u{ff0e}\u{ff0e}\u{ff0f}etc',
+    '\ud800.png',
+  ])('does not find %j', async (unknown) => {
+    await expect(ask({ name: unknown })).rejects.toMatchObject({ code: 'file_not_found', status: 404 });
+  });
 
   it('does not find a picture in a route without a name', async () => {
     await expect(ask({ name: undefined })).rejects.toMatchObject({ code: 'file_not_found' });
   });
 
   it('shows a stored SVG only as a picture', async () => {
-    const svg = await files.put(bytesSource(Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>')), 'image/svg+xml');
+    const svg = await files.put(contentOf(Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>')), 'image/svg+xml');
     const { headers } = await ask({ name: svg });
     expect(headers).toMatchObject({
       'content-type': 'image/svg+xml',
-      'content-security-policy': "default-src 'none'",
+      'content-security-policy': policy,
       'x-content-type-options': 'nosniff',
+    });
+  });
+
+  describe('a picture that expires', () => {
+    const putFor = (milliseconds: number, oneCall = false) =>
+      files.put(contentOf(picture), 'image/png', { expiresAtMs: clock.now() + milliseconds, oneCall });
+
+    it('may be kept until then, and no longer', async () => {
+      const expiring = await putFor(600_000);
+      const { headers } = await ask({ name: expiring });
+      const [, seconds] = /^public, max-age=(\d+)$/.exec(headers['cache-control'] ?? '') ?? [];
+      expect(Number(seconds)).toBeGreaterThanOrEqual(599);
+      expect(Number(seconds)).toBeLessThanOrEqual(600);
+      const again = await ask({ name: expiring, headers: { 'if-none-match': `"${expiring}"` } });
+      expect([again.status, again.headers['cache-control']]).toEqual([304, headers['cache-control']]);
+    });
+
+    it('may be kept for a year at most', async () => {
+      const { headers } = await ask({ name: await putFor(3_000 * 86_400_000) });
+      expect(headers['cache-control']).toBe('public, max-age=31536000');
+    });
+
+    it('is gone from then on, at every kind of request', async () => {
+      const expiring = await putFor(1_000);
+      clock.advance(2_000);
+      for (const question of [{}, { method: 'HEAD' }, { headers: { 'if-none-match': '*' } }]) {
+        await expect(ask({ name: expiring, ...question })).rejects.toMatchObject({ code: 'file_not_found' });
+      }
+    });
+
+    it('may be kept by nobody when it is an upload for one call', async () => {
+      const { headers } = await ask({ name: await putFor(600_000, true) });
+      expect(headers['cache-control']).toBe('private, no-store');
     });
   });
 
@@ -184,10 +242,12 @@ async function ask(question: Question = {}) {
       parameters: asked === undefined ? {} : { name: asked },
       remoteAddress: '127.0.0.1',
     },
+    signal: new AbortController().signal,
     defer: (work) => void deferred.push(work),
   });
   try {
-    const outcome = await serveImage.create({}, only<StageEnv>({ blobs: countingStore() }))(exchange);
+    const env = only<StageEnv>({ blobs: countingStore(), clock });
+    const outcome = await serveImage.create({}, env)(exchange);
     if (outcome instanceof Halt || outcome.response.kind !== 'body') throw new Error('not a plain answer');
     const { response } = outcome;
     if (response.body instanceof Uint8Array) throw new Error('a picture in memory');
