@@ -18,6 +18,7 @@ export interface GatewayFile {
    * Where hosted images are kept: file:FOLDER.
    */
   images: string;
+  image_links?: ImageLinksFile;
   /**
    * What is logged, and how.
    */
@@ -161,6 +162,23 @@ export interface AdminFile {
    * The bearer token that the admin listener asks for. Needed unless the address is loopback.
    */
   token: string;
+}
+/**
+ * Links to hosted images are signed, and work for a while only. Absent: whoever knows an image's link may have it.
+ */
+export interface ImageLinksFile {
+  /**
+   * What links are signed with. Of several, the first signs new links; links that any of them signed are good.
+   *
+   * @minItems 1
+   *
+   * Items: A secret text that nobody can guess.
+   */
+  secret: string[];
+  /**
+   * How long a link works: a duration, or milliseconds. The image behind it may last longer. Here: milliseconds.
+   */
+  expires: number;
 }
 /**
  * An image-model entity: one provider with its connection, its options and the models it may serve.

@@ -5,6 +5,7 @@ import { GatewayError, toGatewayError } from '../errors.ts';
 import { formatUsd } from '../money.ts';
 import type { Logger } from '../log.ts';
 import type { ExchangeEnd, LiveConnection } from '../pipeline/exchange.ts';
+import { hostedLink } from '../pipeline/hosted-link.ts';
 import type { BodyResponse } from '../pipeline/response.ts';
 import { runStages, type RunningExchange } from '../pipeline/run.ts';
 import type { Clock } from '../pipeline/stage.ts';
@@ -181,13 +182,15 @@ function hostFor(
   { catalogue, env }: Snapshot,
   clock: Clock,
 ): RenderContext['host'] {
-  const { path, publicUrl } = catalogue.hosting;
+  const { path, publicUrl, signer } = catalogue.hosting;
   if (path === undefined) return undefined;
   const { imagesExpireAfterMs: keptForMs } = route;
   return async function host(content, mediaType) {
-    const expiresAtMs = keptForMs === undefined ? undefined : clock.now() + keptForMs;
+    const now = clock.now();
+    const expiresAtMs = keptForMs === undefined ? undefined : now + keptForMs;
     const name = await madeAlready(env.blobs.put(content, mediaType, { expiresAtMs, signal }));
-    return (publicUrl ?? originOf(live)) + path.replace(':name', encodeURIComponent(name));
+    const untilMs = now + Math.min(keptForMs ?? Infinity, signer?.lifetimeMs ?? 0);
+    return hostedLink((publicUrl ?? originOf(live)) + path, { name, untilMs }, signer);
   };
 }
 

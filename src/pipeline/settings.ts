@@ -156,6 +156,18 @@ export interface Hosting {
   readonly publicUrl: string | undefined;
   /** The path of the route that serves the pictures, with `:name` in it; undefined: there is none. */
   readonly path: string | undefined;
+  /** Signs links and checks them; undefined: whoever knows the name of a picture may have it. */
+  readonly signer: LinkSigner | undefined;
+}
+
+/** Signs the links to hosted pictures, which then work for a while only. */
+export interface LinkSigner {
+  /** Milliseconds that a link works. */
+  readonly lifetimeMs: number;
+  /** The query that makes a link to a picture good until then, in milliseconds since 1970, rounded up to whole seconds. */
+  sign(name: string, untilMs: number): string;
+  /** Until when a link is good, in milliseconds since 1970; undefined when it is not signed by us, or late. */
+  check(name: string, query: URLSearchParams, nowMs: number): number | undefined;
 }
 
 /** Everything of a snapshot that stages look things up in. */

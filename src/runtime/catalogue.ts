@@ -20,6 +20,8 @@ import type {
 import { ConfigError } from '../pipeline/stage.ts';
 import type { HttpClient } from '../pipeline/upstream.ts';
 import type { Provider, ProviderDefinition } from '../providers/provider.ts';
+import { Secret } from '../secret.ts';
+import { createLinkSigner } from './link-signer.ts';
 import { slugsOf } from './slug.ts';
 import { createTokenRing, splitTokens } from './token-ring.ts';
 
@@ -247,5 +249,11 @@ function compileHosting(config: GatewayFile): Hosting {
     return (stages ?? []).some(({ plugin, enabled }) => enabled && plugin === 'serve-image');
   };
   const route = config.routes.find((candidate) => candidate.path.includes('/:name') && serves(candidate));
-  return { publicUrl: config.server.public_url?.replace(/\/+$/, ''), path: route?.path };
+  const { image_links: links } = config;
+  return {
+    publicUrl: config.server.public_url?.replace(/\/+$/, ''),
+    path: route?.path,
+    signer:
+      links && createLinkSigner({ secrets: links.secret.map((text) => new Secret(text)), lifetimeMs: links.expires }),
+  };
 }

@@ -5,6 +5,7 @@ import { collectPayload, payloadContent, payloadHead } from '../images/convert-p
 import { probeDimensions, type Dimensions } from '../images/probe.ts';
 import type { InputImage, TargetCall, UploadedImage } from '../pipeline/call.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
+import { hostedLink } from '../pipeline/hosted-link.ts';
 import type { StageEnv } from '../pipeline/stage.ts';
 import type { InputCapabilities, OperationCapabilities } from '../providers/provider.ts';
 
@@ -79,7 +80,7 @@ async function hosted(
   { defer, signal }: Exchange,
   { blobs, catalogue, clock }: StageEnv,
 ): Promise<UploadedImage> {
-  const { publicUrl, path } = catalogue.hosting;
+  const { publicUrl, path, signer } = catalogue.hosting;
   if (publicUrl === undefined || path === undefined) {
     const message =
       'The provider takes only links to images, and this gateway cannot offer it any: ' +
@@ -91,7 +92,7 @@ async function hosted(
   const content = payloadContent(image.payload);
   const name = await blobs.put(content, image.mediaType ?? 'application/octet-stream', options);
   defer(() => blobs.remove(name));
-  const url = publicUrl + path.replace(':name', encodeURIComponent(name));
+  const url = hostedLink(publicUrl + path, { name, untilMs: expiresAtMs }, signer);
   return { ...image, payload: { kind: 'link', url, trust: 'caller' } };
 }
 

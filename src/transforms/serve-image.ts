@@ -7,7 +7,8 @@ import type { BodyResponse } from '../pipeline/response.ts';
 import { defineStage } from '../pipeline/stage.ts';
 
 /**
- * A hosted picture → its bytes. The name in the route's path is all that a caller needs, so it cannot be guessed; what is under a name never changes, so it may be cached for as long as it is there.
+ * A hosted picture → its bytes. The name in the route's path is all that a caller needs, so it cannot be guessed, unless
+ * the file asks for signed links; what is under a name never changes, so it may be cached for as long as it is there.
  */
 export const serveImage = defineStage({
   name: 'serve-image',
@@ -15,18 +16,25 @@ export const serveImage = defineStage({
   reads: [],
   writes: ['response'],
   create(_config, env) {
+    const { signer } = env.catalogue.hosting;
+
     return async function serveImage(exchange) {
       const { request, signal } = exchange;
       const name = request.parameters['name'] ?? '';
       const nowMs = env.clock.now();
+      // A link that is not good tells nothing, not even whether there is such a picture.
+      const linkUntilMs = signer === undefined ? Infinity : signer.check(name, request.query, nowMs);
+      if (linkUntilMs === undefined) throw notFound();
       const blob = await env.blobs.open(name, signal);
-      if (blob === undefined) throw new GatewayError('file_not_found', 'There is no image of this name.');
+      if (blob === undefined) throw notFound();
       exchange.defer(() => blob.close());
-      const cacheControl = cacheControlOf(blob, blob.expiresAtMs ?? Infinity, nowMs);
+      const cacheControl = cacheControlOf(blob, Math.min(linkUntilMs, blob.expiresAtMs ?? Infinity), nowMs);
       return { response: answer(blob, { name, cacheControl }, request.method === 'HEAD', request.headers) };
     };
   },
 });
+
+const notFound = (): GatewayError => new GatewayError('file_not_found', 'There is no image of this name.');
 
 /** A year: what RFC 9111 takes for ever, and browsers for the most there is. */
 const foreverSeconds = 31_536_000;

@@ -125,13 +125,74 @@ describe('the names of hosted pictures', () => {
   });
 });
 
+describe('signed links', () => {
+  const links = (...secret: readonly string[]) => config({ image_links: { secret, expires: '1h' } });
+  const [old, current] = ['the-old-secret-of-links', 'the-new-secret-of-links'];
+
+  it('work as they are, and not in part', async () => {
+    await using gateway = await startGateway({ config: links(old), secrets: [old] });
+    const url = await hosted(gateway);
+    expect([...url.searchParams.keys()]).toEqual(['expires', 'signature']);
+    expect(Number(url.searchParams.get('expires')) - Date.now() / 1000).toBeCloseTo(3_600, -2);
+    expect([await statusOf(url), await statusOf(url, { method: 'HEAD' })]).toEqual([200, 200]);
+    const maxAge = /^public, max-age=(\d+)$/.exec((await fetch(url)).headers.get('cache-control') ?? '')?.[1];
+    expect(Number(maxAge)).toBeLessThanOrEqual(3_600);
+    for (const change of ['expires', 'signature']) {
+      const less = new URL(url);
+      less.searchParams.delete(change);
+      const other = new URL(url);
+      other.searchParams.set(change, `${other.searchParams.get(change) ?? ''}1`);
+      for (const bad of [less, other]) {
+        expect(await statusOf(bad)).toBe(404);
+        expect(await (await fetch(bad)).text()).toBe(
+          await (await fetch(`${bad.origin}/v1/images/files/no.png`)).text(),
+        );
+      }
+    }
+  });
+
+  it('stop working by themselves, while the picture is still there', async () => {
+    const short = config({ image_links: { secret: old, expires: '1s' } });
+    await using gateway = await startGateway({ config: short, secrets: [old] });
+    const url = await hosted(gateway);
+    await eventually(async () => (await statusOf(url)) === 404);
+    expect(await kept(gateway)).toHaveLength(1);
+    await gateway.apply(config());
+    expect(await statusOf(url)).toBe(200);
+  });
+
+  it('are signed with the first secret, and good with all: so a secret is rotated without a break', async () => {
+    await using gateway = await startGateway({ config: links(old), secrets: [old, current] });
+    const before = await hosted(gateway);
+    await gateway.apply(links(current, old));
+    const after = await hosted(gateway);
+    expect([await statusOf(before), await statusOf(after)]).toEqual([200, 200]);
+    await gateway.apply(links(current));
+    expect([await statusOf(before), await statusOf(after)]).toEqual([404, 200]);
+  });
+
+  it('never show their secret', async () => {
+    await using gateway = await startGateway({ config: links(old), secrets: [old, current] });
+    await gateway.apply(links(current));
+    const status = JSON.stringify(await gateway.status());
+    expect(status).toContain('image_links');
+    for (const secret of [old, current]) expect(status).not.toContain(secret);
+    const refused = await gateway.refuse(links('too-short'));
+    expect(JSON.stringify(refused.last_error)).toMatch(/at least 16 characters/);
+    expect(JSON.stringify(refused.last_error)).not.toContain('too-short');
+  });
+});
+
 describe('an upload that is hosted for one call', () => {
-  it('can be fetched while the call lasts, is kept by nobody, and is gone afterwards', async () => {
+  it.each([
+    ['plain links', {}],
+    ['signed links', { image_links: { secret: 'the-secret-of-these-links' } }],
+  ])('can be fetched while the call lasts, is kept by nobody, and is gone afterwards: with %s', async (_what, more) => {
     const fake = await startFakeLuma();
     const connection = { ...lumaSuite.connection(fake) };
     const entity = { id: 'luma', provider: 'luma', config: { connection, options: { edition: { enabled: true } } } };
     const server = { listen: '127.0.0.1:0', public_url: 'https://gateway.test' };
-    await using gateway = await startGateway({ config: gatewayConfig([entity], { server }) });
+    await using gateway = await startGateway({ config: gatewayConfig([entity], { server, ...more }) });
     const picture = randomPng(2_000_000);
     const { promise: hold, resolve: release } = Promise.withResolvers<void>();
     fake.next({ hold });

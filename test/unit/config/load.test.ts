@@ -78,10 +78,16 @@ describe('a valid file', () => {
     expect(config.images).toBe(`file:${join(folder.path, 'pictures')}`);
   });
 
-  it('has the expiry of hosted images in milliseconds', async () => {
-    const routes = 'routes: [{ id: a, path: /a, pipeline: [list-models], images_expire: 30d }]';
-    const { config } = accepted(await loadText(`version: 1\n${routes}`));
+  it('has links signed for an hour with a list of secrets, and expiry in milliseconds', async () => {
+    const text = [
+      'version: 1',
+      'image_links: { secret: the-only-secret-there-is }',
+      'routes: [{ id: a, path: /a, pipeline: [list-models], images_expire: 30d }]',
+    ].join('\n');
+    const { config, secrets } = accepted(await loadText(text));
+    expect(config.image_links).toEqual({ secret: ['the-only-secret-there-is'], expires: 3_600_000 });
     expect(config.routes[0]?.images_expire).toBe(30 * 86_400_000);
+    expect([...secrets]).toContain('/image_links/secret/0');
   });
 
   it.each([

@@ -2,6 +2,7 @@ import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { collectPayload } from '../../../src/images/convert-payload.ts';
 import type { InputImage, TargetCall } from '../../../src/pipeline/call.ts';
+import type { LinkSigner } from '../../../src/pipeline/settings.ts';
 import type { StageEnv } from '../../../src/pipeline/stage.ts';
 import { prepareInputs } from '../../../src/transforms/call-inputs.ts';
 import { makeCapabilities, makeExchange, makeStageEnv } from '../../fixtures/exchange.ts';
@@ -22,7 +23,7 @@ const fetching: Partial<StageEnv> = {
   },
 };
 const publicUrl = 'https://gateway.test';
-const hosting = { catalogue: { hosting: { publicUrl, path: '/files/:name' } } };
+const hosting = { catalogue: { hosting: { publicUrl, path: '/files/:name', signer: undefined } } };
 
 describe('the pictures of a call', () => {
   it('are fetched from links where a provider wants bytes', async () => {
@@ -50,8 +51,21 @@ describe('the pictures of a call', () => {
     expect(removed).toEqual(['blob-1']);
   });
 
+  it('are hosted under links that are signed for as long as the picture may be there', async () => {
+    const signer: LinkSigner = {
+      lifetimeMs: 1_000,
+      sign: (name, untilMs) => `signed=${name}&until=${String(untilMs)}`,
+      check: () => undefined,
+    };
+    const catalogue = { hosting: { publicUrl, path: '/files/:name', signer } };
+    const env = makeStageEnv({ catalogue, blobs: fakeBlobs() });
+    const { images } = await prepareInputs(edit({ images: [upload] }), takes('link'), makeExchange({}), env);
+    const url = 'https://gateway.test/files/blob-1?signed=blob-1&until=3600000';
+    expect(images).toMatchObject([{ payload: { kind: 'link', url } }]);
+  });
+
   it('cannot be hosted by a gateway without an address of its own', async () => {
-    const hosting = { publicUrl: undefined, path: '/files/:name' };
+    const hosting = { publicUrl: undefined, path: '/files/:name', signer: undefined };
     const env = makeStageEnv({ catalogue: { hosting } });
     const prepared = prepareInputs(edit({ images: [upload] }), takes('link'), makeExchange({}), env);
     await expect(prepared).rejects.toMatchObject({ code: 'unsupported_parameter', param: 'image', status: 400 });

@@ -20,7 +20,7 @@ import {
 import { png } from '../../fixtures/pictures.ts';
 import { uploaded } from '../../fixtures/providers/calls.ts';
 
-const hosting = { publicUrl: undefined, path: '/files/:name' };
+const hosting = { publicUrl: undefined, path: '/files/:name', signer: undefined };
 const handle = providerTransform.create({}, makeStageEnv({ catalogue: { hosting } }));
 
 /** Encodes a call to a request with the call in it, and leaves out what it is told. */

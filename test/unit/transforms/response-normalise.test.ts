@@ -107,7 +107,9 @@ function fetcher(): {
   };
 }
 
-const hosting: Given['env'] = { catalogue: { hosting: { publicUrl: undefined, path: '/files/:name' } } };
+const hosting: Given['env'] = {
+  catalogue: { hosting: { publicUrl: undefined, path: '/files/:name', signer: undefined } },
+};
 
 describe('response-normalise', () => {
   describe('with a large answer in OpenAI’s form', () => {

@@ -9,8 +9,11 @@ import { fileBlobStore } from '../../../src/blobs/file.ts';
 import { collect } from '../../../src/body/byte-source.ts';
 import { GatewayError } from '../../../src/errors.ts';
 import type { Exchange, ExchangeEnd } from '../../../src/pipeline/exchange.ts';
+import type { Catalogue, LinkSigner } from '../../../src/pipeline/settings.ts';
 import { Halt, type StageEnv } from '../../../src/pipeline/stage.ts';
 import { serveImage } from '../../../src/transforms/serve-image.ts';
+import { createLinkSigner } from '../../../src/runtime/link-signer.ts';
+import { Secret } from '../../../src/secret.ts';
 import { advancingClock, blobSettings, contentOf } from '../../fixtures/blobs.ts';
 import { png } from '../../fixtures/pictures.ts';
 
@@ -24,6 +27,8 @@ let name: string;
 
 /** Pictures that were opened and not yet closed. */
 let open = 0;
+/** Names that were looked for. */
+let looks = 0;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'pinhole-serve-'));
@@ -134,6 +139,75 @@ describe('serve-image', () => {
     });
   });
 
+  describe('behind signed links', () => {
+    const [current, earlier, foreign] = ['the-current-secret', 'the-earlier-secret', 'another-secret-text'].map(
+      (text) => new Secret(text),
+    ) as [Secret, Secret, Secret];
+    const lifetimeMs = 3_600_000;
+    const signer = createLinkSigner({ secrets: [current, earlier], lifetimeMs });
+    const signed = (given: { readonly by?: Secret; readonly forName?: string; readonly untilMs?: number } = {}) => {
+      const { by = current, forName = name, untilMs = clock.now() + lifetimeMs } = given;
+      return new URLSearchParams(createLinkSigner({ secrets: [by], lifetimeMs }).sign(forName, untilMs));
+    };
+
+    it.each([
+      ['the secret', () => current],
+      ['an earlier secret', () => earlier],
+    ])('gives a picture to whoever has a link signed with %s', async (_what, secret) => {
+      const query = signed({ by: secret() });
+      for (const method of ['GET', 'HEAD']) expect((await ask({ signer, query, method })).status).toBe(200);
+    });
+
+    it('lets it be kept for as long as the link works', async () => {
+      const { headers } = await ask({ signer, query: signed({ untilMs: clock.now() + 90_000 }) });
+      expect(headers['cache-control']).toMatch(/^public, max-age=(89|90|91)$/);
+    });
+
+    it('lets it be kept no longer than the picture is there', async () => {
+      const short = await files.put(contentOf(picture), 'image/png', { expiresAtMs: clock.now() + 10_000 });
+      const { headers } = await ask({ signer, name: short, query: signed({ forName: short }) });
+      expect(headers['cache-control']).toMatch(/^public, max-age=(9|10)$/);
+    });
+
+    it.each([
+      ['no signature', () => new URLSearchParams()],
+      ['a time alone', () => new URLSearchParams({ expires: String(Math.ceil(clock.now() / 1000) + 60) })],
+      [
+        'a signature that is cut',
+        () => changed((query) => query.set('signature', (query.get('signature') ?? '').slice(1))),
+      ],
+      ['an empty signature', () => changed((query) => query.set('signature', ''))],
+      ['another signature', () => changed((query) => query.set('signature', 'A'.repeat(43)))],
+      ['another time', () => changed((query) => query.set('expires', String(Number(query.get('expires')) + 1)))],
+      ['a time that is none', () => changed((query) => query.set('expires', '9'.repeat(30)))],
+      ['a link that is late', () => signed({ untilMs: clock.now() - 1_000 })],
+      ['a link to another picture', () => signed({ forName: `${'A'.repeat(32)}.png` })],
+      ['a link signed with a secret of somebody else', () => signed({ by: foreign })],
+    ])('tells nothing to whoever comes with %s', async (_what, query) => {
+      const asked = query();
+      for (const method of ['GET', 'HEAD']) {
+        const refused = ask({ signer, query: asked, method });
+        await expect(refused).rejects.toMatchObject({
+          code: 'file_not_found',
+          status: 404,
+          message: 'There is no image of this name.',
+        });
+      }
+    });
+
+    it('does not even look whether there is such a picture', async () => {
+      const before = looks;
+      await expect(ask({ signer, query: new URLSearchParams() })).rejects.toMatchObject({ code: 'file_not_found' });
+      expect(looks).toBe(before);
+    });
+
+    function changed(change: (query: URLSearchParams) => void): URLSearchParams {
+      const query = signed();
+      change(query);
+      return query;
+    }
+  });
+
   describe('to a caller that has the picture already', () => {
     it.each([
       ['the tag itself', (etag: string) => etag],
@@ -226,11 +300,13 @@ interface Question {
   readonly name?: string | undefined;
   readonly method?: string;
   readonly headers?: IncomingHttpHeaders;
+  readonly query?: URLSearchParams;
+  readonly signer?: LinkSigner;
 }
 
 /** Runs the stage for one exchange and reads the answer to its end. Everything that was opened must be closed by then. */
 async function ask(question: Question = {}) {
-  const { method = 'GET', headers = {} } = question;
+  const { method = 'GET', headers = {}, query = new URLSearchParams(), signer } = question;
   const asked = 'name' in question ? question.name : name;
   const deferred: ((end: ExchangeEnd) => void | Promise<void>)[] = [];
   const exchange = only<Exchange>({
@@ -238,7 +314,7 @@ async function ask(question: Question = {}) {
       method,
       headers,
       path: '/',
-      query: new URLSearchParams(),
+      query,
       parameters: asked === undefined ? {} : { name: asked },
       remoteAddress: '127.0.0.1',
     },
@@ -246,7 +322,8 @@ async function ask(question: Question = {}) {
     defer: (work) => void deferred.push(work),
   });
   try {
-    const env = only<StageEnv>({ blobs: countingStore(), clock });
+    const catalogue = only<Catalogue>({ hosting: { publicUrl: undefined, path: '/files/:name', signer } });
+    const env = only<StageEnv>({ blobs: countingStore(), clock, catalogue });
     const outcome = await serveImage.create({}, env)(exchange);
     if (outcome instanceof Halt || outcome.response.kind !== 'body') throw new Error('not a plain answer');
     const { response } = outcome;
@@ -263,6 +340,7 @@ function countingStore(): BlobStore {
   return {
     ...files,
     async open(file): Promise<Blob | undefined> {
+      looks += 1;
       const blob = await files.open(file);
       if (blob === undefined) return undefined;
       open += 1;
