@@ -35,7 +35,7 @@ const homes: Readonly<Record<string, RegExp>> = {
   sharp: /^images\/codecs/,
   '@marcbachmann/cel-js': /^providers\/cel\.ts$/,
   jose: /^providers\/vertex\.ts$/,
-  aws4fetch: /^providers\/bedrock\.ts$/,
+  aws4fetch: /^(providers\/bedrock\.ts|blobs\/s3)/,
 };
 
 /** What the engine must not know, and what a provider must not touch. */

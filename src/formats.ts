@@ -2,6 +2,7 @@
 import { isIP } from 'node:net';
 import { parseListenAddress } from './listen-address.ts';
 import { compilePattern } from './pattern.ts';
+import { BadS3Location, parseS3Location } from './s3-location.ts';
 
 export type FormatCheck = (text: string) => string | undefined;
 
@@ -13,6 +14,7 @@ export const formats: Readonly<Record<string, FormatCheck>> = {
   'http-url': explainHttpUrl,
   origin: explainOrigin,
   'route-path': explainRoutePath,
+  'image-place': explainImagePlace,
 };
 
 function explainListenAddress(text: string): string | undefined {
@@ -81,4 +83,16 @@ function explainRoutePath(text: string): string | undefined {
     names.add(name);
   }
   return undefined;
+}
+
+/** Folders are any text; what is neither a folder nor a bucket is the schema's to refuse. */
+function explainImagePlace(text: string): string | undefined {
+  if (!text.startsWith('s3://')) return undefined;
+  try {
+    parseS3Location(text);
+    return undefined;
+  } catch (error) {
+    if (error instanceof BadS3Location) return error.message;
+    throw error;
+  }
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '../pipeline/stage.ts';
 import type { Logger } from '../log.ts';
+import type { Secret } from '../secret.ts';
 
 /** The contract of a place where the gateway keeps the pictures that it hands out links to. */
 export interface BlobStore {
@@ -113,4 +114,12 @@ export interface BlobStoreDefinition {
 export interface BlobStoreSettings {
   readonly clock: Clock;
   readonly log: Logger;
+  /** What requests are signed with, for places that ask for it. */
+  readonly credentials: BlobCredentials | undefined;
+}
+
+export interface BlobCredentials {
+  readonly accessKeyId: Secret;
+  readonly secretAccessKey: Secret;
+  readonly sessionToken: Secret | undefined;
 }

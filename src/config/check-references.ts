@@ -23,6 +23,7 @@ export function checkReferences(
   checkAliases(root, isWritten, report);
   checkBudgetScopes(root, definitions, report);
   checkAdmin(root, report);
+  checkImages(root, report);
   return problems;
 }
 
@@ -154,5 +155,20 @@ function checkAdmin(root: Record<string, unknown>, report: Report): void {
   const isTaken = textsAt(objectAt(root, 'server'), 'listen', '').some(({ text }) => text === listen);
   if (isTaken && address.port !== 0) {
     report({ pointer: '/admin/listen', message: 'the public listener has this address already' });
+  }
+}
+
+/** A bucket cannot be used without keys. With a folder they do no harm, so that a variable can choose between the two. */
+function checkImages(root: Record<string, unknown>, report: Report): void {
+  if (textAt(root, 'images')?.startsWith('s3:') !== true) return;
+  if (!('images_credentials' in root)) {
+    const message = '`images` is a bucket, so `images_credentials` must be set';
+    report({ pointer: '/images', message });
+    return;
+  }
+  const credentials = objectAt(root, 'images_credentials');
+  for (const name of ['access_key_id', 'secret_access_key']) {
+    const message = `\`${name}\` must not be empty, since \`images\` is a bucket`;
+    if (credentials[name] === '') report({ pointer: pointerTo('/images_credentials', name), message });
   }
 }

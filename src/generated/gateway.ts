@@ -15,9 +15,10 @@ export interface GatewayFile {
    */
   state: string;
   /**
-   * Where hosted images are kept: file:FOLDER.
+   * Where hosted images are kept: file:FOLDER, or s3://BUCKET/PREFIX?region=REGION&endpoint=URL&path_style=true, of which only the bucket must be given.
    */
   images: string;
+  images_credentials?: ImagesCredentialsFile;
   image_links?: ImageLinksFile;
   /**
    * What is logged, and how.
@@ -162,6 +163,23 @@ export interface AdminFile {
    * The bearer token that the admin listener asks for. Needed unless the address is loopback.
    */
   token: string;
+}
+/**
+ * What requests to an S3 bucket in `images` are signed with. Without effect on a folder.
+ */
+export interface ImagesCredentialsFile {
+  /**
+   * The id of the key.
+   */
+  access_key_id: string;
+  /**
+   * The key.
+   */
+  secret_access_key: string;
+  /**
+   * The token that belongs to a key which is valid for a while only.
+   */
+  session_token?: string;
 }
 /**
  * Links to hosted images are signed, and work for a while only. Absent: whoever knows an image's link may have it.

@@ -1,10 +1,12 @@
 /** Opens what a file says about state and hosted images, and gathers what stages may use. */
-import type { BlobStore } from '../blobs/blob-store.ts';
+import { hash } from 'node:crypto';
+import type { BlobCredentials, BlobStore } from '../blobs/blob-store.ts';
 import { OperatorError } from '../errors.ts';
 import type { GatewayFile } from '../generated/gateway.ts';
 import { silentLog, type Logger } from '../log.ts';
 import type { Registry } from '../pipeline/registry.ts';
 import type { Clock, Forwarder, PictureFetcher, SpoolSettings } from '../pipeline/stage.ts';
+import { Secret } from '../secret.ts';
 import type { Store } from '../stores/store.ts';
 import type { StageServices } from './compile.ts';
 import { startImageSweeper } from './image-sweeper.ts';
@@ -78,22 +80,35 @@ function openStore({ config, registry, lease, clock }: ServiceSources): Promise<
 }
 
 async function openBlobs({ config, registry, lease, clock, log }: ServiceSources): Promise<BlobStore> {
-  const { scheme, location } = split(config.images);
+  const { images: address, images_credentials: keys } = config;
+  const { scheme, location } = split(address);
+  // With other keys it is another store, since requests under way go on with those that they began with.
+  const place = `${address}#${hash('sha256', JSON.stringify(keys ?? null))}`;
   const blobs = await lease.use(
-    `images:${config.images}`,
+    `images:${place}`,
     async () => {
       const definition = registry.blobStores.get(scheme);
       if (definition === undefined) throw unknownScheme('images', scheme, registry.blobStores);
-      return definition.open(location, { clock, log });
+      return definition.open(location, { clock, log, credentials: credentialsOf(keys) });
     },
     closeWhenOpen,
   );
   lease.use(
-    `image sweeper:${config.images}`,
+    `image sweeper:${place}`,
     () => startImageSweeper({ blobs, clock, log }),
     (sweeper) => sweeper.close(),
   );
   return blobs;
+}
+
+function credentialsOf(keys: GatewayFile['images_credentials']): BlobCredentials | undefined {
+  if (keys === undefined) return undefined;
+  const { access_key_id, secret_access_key, session_token = '' } = keys;
+  return {
+    accessKeyId: new Secret(access_key_id),
+    secretAccessKey: new Secret(secret_access_key),
+    sessionToken: session_token === '' ? undefined : new Secret(session_token),
+  };
 }
 
 /** What could not be opened was reported by whoever waited for it, and there is nothing to close. */

@@ -26,7 +26,7 @@ const openFolder = (folder: string, settings = blobSettings()): Promise<BlobStor
 
 describe('the list of blob stores', () => {
   it('has one store for each scheme', () => {
-    expect(blobStores.map(({ scheme }) => scheme)).toEqual(['file']);
+    expect(blobStores.map(({ scheme }) => scheme)).toEqual(['file', 's3']);
   });
 });
 

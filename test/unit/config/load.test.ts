@@ -78,16 +78,26 @@ describe('a valid file', () => {
     expect(config.images).toBe(`file:${join(folder.path, 'pictures')}`);
   });
 
-  it('has links signed for an hour with a list of secrets, and expiry in milliseconds', async () => {
+  it('has a bucket as it was written, links signed for an hour with a list of secrets, and expiry in milliseconds', async () => {
+    const place = 's3://pictures/hosted?region=eu-central-1';
     const text = [
       'version: 1',
+      `images: ${place}`,
+      'images_credentials: { access_key_id: AKIDEXAMPLE, secret_access_key: an-s3-secret }',
       'image_links: { secret: the-only-secret-there-is }',
       'routes: [{ id: a, path: /a, pipeline: [list-models], images_expire: 30d }]',
     ].join('\n');
     const { config, secrets } = accepted(await loadText(text));
+    expect(config.images).toBe(place);
     expect(config.image_links).toEqual({ secret: ['the-only-secret-there-is'], expires: 3_600_000 });
     expect(config.routes[0]?.images_expire).toBe(30 * 86_400_000);
-    expect([...secrets]).toContain('/image_links/secret/0');
+    expect([...secrets]).toEqual(
+      expect.arrayContaining([
+        '/images_credentials/access_key_id',
+        '/images_credentials/secret_access_key',
+        '/image_links/secret/0',
+      ]),
+    );
   });
 
   it.each([
