@@ -85,6 +85,14 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
     },
     capabilities: (model) => describeCapabilities(snapshots.current().catalogue, model),
     reload: reloader.request,
+    async withImages(use) {
+      const lease = snapshots.acquire();
+      try {
+        return await use(lease.value.env.blobs);
+      } finally {
+        lease.release();
+      }
+    },
     token: () => inForce?.admin.token ?? '',
     log,
   });

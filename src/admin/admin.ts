@@ -1,5 +1,6 @@
-/** The admin listener: health, readiness, status and reload. It is never part of the public listener. */
+/** The admin listener: health, readiness, status, reload and hosted images. It is never part of the public listener. */
 import { createHash, timingSafeEqual } from 'node:crypto';
+import type { BlobStore } from '../blobs/blob-store.ts';
 import { GatewayError, toGatewayError } from '../errors.ts';
 import type { ReloadResult, ReloadTrigger } from '../config/reload.ts';
 import { splitTarget } from '../http/exchange.ts';
@@ -7,6 +8,7 @@ import type { RequestHandler } from '../http/server.ts';
 import { errorResponse, sendResponse } from '../http/reply.ts';
 import type { Logger } from '../log.ts';
 import { jsonResponse, type BodyResponse } from '../pipeline/response.ts';
+import { deleteImage, listImages } from './images.ts';
 
 /** What the admin listener tells and does. */
 export interface AdminSources {
@@ -16,12 +18,15 @@ export interface AdminSources {
   /** @param model a model to ask about in place of those that are known */
   capabilities(model: string | null): object;
   reload(trigger: ReloadTrigger): Promise<ReloadResult>;
+  /** Does something with the hosted images, and keeps their place open meanwhile. */
+  withImages<Value>(use: (blobs: BlobStore) => Promise<Value>): Promise<Value>;
   /** Empty: none is asked for. */
   token(): string;
   readonly log: Logger;
 }
 
-type Endpoint = (sources: AdminSources, query: URLSearchParams) => BodyResponse | Promise<BodyResponse>;
+/** @param rest what comes after the path of a route that ends in a slash, decoded */
+type Endpoint = (sources: AdminSources, query: URLSearchParams, rest: string) => BodyResponse | Promise<BodyResponse>;
 
 interface AdminRoute {
   readonly methods: readonly string[];
@@ -30,12 +35,15 @@ interface AdminRoute {
   readonly answer: Endpoint;
 }
 
+/** By path; one that ends in a slash is for whatever comes after it. */
 const routes = new Map<string, AdminRoute>([
   ['/healthz', { methods: ['GET', 'HEAD'], open: true, answer: () => jsonResponse(200, { status: 'ok' }) }],
   ['/readyz', { methods: ['GET', 'HEAD'], open: true, answer: readiness }],
   ['/api/status', { methods: ['GET'], open: false, answer: (sources) => jsonResponse(200, sources.status()) }],
   ['/api/capabilities', { methods: ['GET'], open: false, answer: capabilities }],
   ['/api/reload', { methods: ['POST'], open: false, answer: reload }],
+  ['/api/images', { methods: ['GET'], open: false, answer: images }],
+  ['/api/images/', { methods: ['DELETE'], open: false, answer: image }],
 ]);
 
 function readiness(sources: AdminSources): BodyResponse {
@@ -49,6 +57,14 @@ function capabilities(sources: AdminSources, query: URLSearchParams): BodyRespon
 async function reload(sources: AdminSources): Promise<BodyResponse> {
   const result = await sources.reload('api');
   return jsonResponse(result.kind === 'refused' ? 422 : 200, result);
+}
+
+function images({ withImages }: AdminSources, query: URLSearchParams): Promise<BodyResponse> {
+  return withImages((blobs) => listImages(blobs, query));
+}
+
+function image({ withImages }: AdminSources, _query: URLSearchParams, name: string): Promise<BodyResponse> {
+  return withImages((blobs) => deleteImage(blobs, name));
 }
 
 /** Milliseconds that a client has to take an answer off our hands. */
@@ -74,14 +90,32 @@ async function respond(
   authorization: string | undefined,
   sources: AdminSources,
 ): Promise<BodyResponse> {
-  const route = routes.get(path);
-  if (route === undefined) throw new GatewayError('route_not_found', 'The admin listener has no such path.');
+  const found = findRoute(path);
+  if (found === undefined) throw new GatewayError('route_not_found', 'The admin listener has no such path.');
+  const { route, rest } = found;
   if (!route.open) authorise(authorization, sources.token());
   if (!route.methods.includes(method)) {
     const allow = route.methods.join(', ');
     throw new GatewayError('method_not_allowed', `${method} is not allowed here; ${allow} is.`, { headers: { allow } });
   }
-  return route.answer(sources, query);
+  return route.answer(sources, query, rest);
+}
+
+function findRoute(path: string): { readonly route: AdminRoute; readonly rest: string } | undefined {
+  const exact = path.endsWith('/') ? undefined : routes.get(path);
+  if (exact !== undefined) return { route: exact, rest: '' };
+  const at = path.lastIndexOf('/') + 1;
+  const route = routes.get(path.slice(0, at));
+  const rest = decode(path.slice(at));
+  return route === undefined || rest === undefined || rest === '' ? undefined : { route, rest };
+}
+
+function decode(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function authorise(authorization: string | undefined, token: string): void {

@@ -74,6 +74,20 @@ describe('pictures in S3 [X13, X19]', () => {
     expect((await fetch(other.url + path)).status).toBe(404);
   });
 
+  it('are listed and deleted over the admin listener', async () => {
+    await using gateway = await start('admin');
+    const path = await hosted(gateway);
+    const name = path.split('/').at(-1) ?? '';
+    const images = `${gateway.adminUrl}/api/images`;
+    expect(await jsonOf(await fetch(images))).toMatchObject({
+      images: [{ name, media_type: 'image/png', bytes: picture.byteLength, expires_at: null }],
+      next: null,
+    });
+    expect((await fetch(`${images}/${name}`, { method: 'DELETE' })).status).toBe(204);
+    expect((await fetch(gateway.url + path)).status).toBe(404);
+    expect(await jsonOf(await fetch(images))).toEqual({ images: [], next: null });
+  });
+
   it('cannot be kept in a bucket that is not there: the gateway starts, says so, and refuses what it cannot keep', async () => {
     const nowhere = s3.place().replace('//pictures/', '//nowhere/');
     await using gateway = await startGateway({ config: config('', {}, nowhere) });

@@ -1,9 +1,15 @@
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createAdminHandler, type AdminSources } from '../../../src/admin/admin.ts';
+import type { BlobStore } from '../../../src/blobs/blob-store.ts';
+import { fileBlobStore } from '../../../src/blobs/file.ts';
 import type { ReloadResult, ReloadTrigger } from '../../../src/config/reload.ts';
+import { blobSettings, contentOf } from '../../fixtures/blobs.ts';
 import { recordingLog, type RecordingLog } from '../runtime/recording-log.ts';
 
 let server: Server;
@@ -14,8 +20,11 @@ let sources: AdminSources;
 let log: RecordingLog;
 let reloads: ReloadTrigger[];
 let result: ReloadResult;
+let blobs: BlobStore;
+let folder: string;
 
 beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'pinhole-admin-'));
   server = createServer((request, response) =>
     createAdminHandler(sources)({ request, answer: { kind: 'response', response } }),
   );
@@ -23,8 +32,12 @@ beforeAll(async () => {
   await once(server, 'listening');
   origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 });
-afterAll(() => void server.close());
-beforeEach(() => {
+afterAll(async () => {
+  server.close();
+  await rm(folder, { recursive: true, force: true });
+});
+beforeEach(async () => {
+  blobs = await fileBlobStore.open(await mkdtemp(join(folder, 'images-')), blobSettings());
   log = recordingLog();
   reloads = [];
   result = { kind: 'applied', revision: 2, diff: ['+ route edit'] };
@@ -36,6 +49,7 @@ beforeEach(() => {
       reloads.push(trigger);
       return result;
     },
+    withImages: (use) => use(blobs),
     token: () => '',
     log,
   };
@@ -161,13 +175,107 @@ describe('the token', () => {
   });
 });
 
-describe('any other path', () => {
-  it.each(['/', '/healthz/', '/api', '/API/status', '/v1/models', '/%68ealthz', '/constructor'])(
-    'is not there: %s',
-    async (path) => {
-      expect(await ask(path)).toMatchObject([404, { error: { code: 'route_not_found' } }]);
+describe('the hosted images', () => {
+  const picture = Buffer.from('a picture');
+  const put = (expiresAtMs?: number) => blobs.put(contentOf(picture), 'image/png', { expiresAtMs });
+
+  it('are listed with what there is to tell about them', async () => {
+    const expiresAtMs = Math.ceil(Date.now() / 1000) * 1000 + 3_600_000;
+    const [lasting, expiring] = [await put(), await put(expiresAtMs)];
+    const created_at = expect.toSatisfy((time: string) => Math.abs(Date.parse(time) - Date.now()) < 60_000);
+    const common = { media_type: 'image/png', bytes: picture.byteLength, created_at };
+    expect(await ask('/api/images')).toEqual([
+      200,
+      {
+        images: [
+          { name: expiring, ...common, expires_at: new Date(expiresAtMs).toISOString() },
+          { name: lasting, ...common, expires_at: null },
+        ],
+        next: null,
+      },
+    ]);
+  });
+
+  it('are listed page by page', async () => {
+    const names = await Promise.all(Array.from({ length: 5 }, () => put()));
+    const seen: string[] = [];
+    let after = '';
+    for (const count of [2, 2, 1]) {
+      const [, page] = await ask(`/api/images?limit=2${after}`);
+      const { images, next } = page as { images: { name: string }[]; next: string | null };
+      expect(images).toHaveLength(count);
+      seen.push(...images.map(({ name }) => name));
+      expect(next).toBe(count < 2 ? null : images.at(-1)?.name);
+      after = `&after=${next ?? ''}`;
+    }
+    expect(seen).toEqual(names.toSorted());
+  });
+
+  it.each(['0', '1001', '-1', '1.5', 'all', '', '99999'])('are not listed with the limit %j', async (limit) => {
+    const [status, document] = await ask(`/api/images?limit=${limit}`);
+    expect([status, document]).toMatchObject([400, { error: { code: 'invalid_value', param: 'limit' } }]);
+  });
+
+  it('are not listed after something that is no image', async () => {
+    const [status, document] = await ask('/api/images?after=..%2F..%2Fetc');
+    expect([status, document]).toMatchObject([400, { error: { code: 'invalid_value', param: 'after' } }]);
+  });
+
+  it('are deleted one by one', async () => {
+    const [name, other] = [await put(), await put()];
+    const gone = await fetch(`${origin}/api/images/${name}`, { method: 'DELETE' });
+    expect([gone.status, await gone.text()]).toEqual([204, '']);
+    expect(await ask(`/api/images/${name}`, { method: 'DELETE' })).toMatchObject([
+      404,
+      { error: { code: 'file_not_found' } },
+    ]);
+    expect((await blobs.list({ limit: 10 })).map((entry) => entry.name)).toEqual([other]);
+  });
+
+  it.each(['x', '..%2F..%2Fetc%2Fpasswd', `${'A'.repeat(32)}.png`, '%00'])(
+    'are not deleted by the name %s',
+    async (name) => {
+      const answer = await ask(`/api/images/${name}`, { method: 'DELETE' });
+      expect(answer).toMatchObject([404, { error: { code: 'file_not_found' } }]);
     },
   );
+
+  it('are neither shown nor changed', async () => {
+    const name = await put();
+    for (const [path, method, allow] of [
+      [`/api/images/${name}`, 'GET', 'DELETE'],
+      [`/api/images/${name}`, 'PUT', 'DELETE'],
+      ['/api/images', 'DELETE', 'GET'],
+    ] as const) {
+      const answer = await fetch(origin + path, { method });
+      expect([answer.status, answer.headers.get('allow')]).toEqual([405, allow]);
+    }
+  });
+
+  it('are told of and deleted with the token only', async () => {
+    const name = await put();
+    sources = { ...sources, token: () => 'admin-token-55f1' };
+    expect((await ask('/api/images'))[0]).toBe(401);
+    expect((await ask(`/api/images/${name}`, { method: 'DELETE' }))[0]).toBe(401);
+    expect(await blobs.list({ limit: 10 })).toHaveLength(1);
+  });
+});
+
+describe('any other path', () => {
+  it.each([
+    '/',
+    '/healthz/',
+    '/api',
+    '/API/status',
+    '/v1/models',
+    '/%68ealthz',
+    '/constructor',
+    '/api/images/',
+    '/api/images/a/b',
+    '/api/images/%E0%A4%A',
+  ])('is not there: %s', async (path) => {
+    expect(await ask(path)).toMatchObject([404, { error: { code: 'route_not_found' } }]);
+  });
 });
 
 async function ask(path: string, init: RequestInit = {}): Promise<[number, unknown]> {
