@@ -16,7 +16,7 @@ describe('a registry', () => {
       ['x-ai', grok],
     ]);
     expect([...registry.stores.keys()].toSorted()).toEqual(['memory', 'sqlite']);
-    expect([...registry.blobStores.keys()]).toEqual(['file']);
+    expect([...registry.blobStores.keys()]).toEqual(['file', 's3']);
   });
 
   it('is not changed by what extends it', () => {
