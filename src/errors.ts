@@ -3,6 +3,8 @@
  * from this table; status, type and the retry hint come from here. The README's table is compared with this one by a test.
  */
 
+import { withoutPictures } from './log-values.ts';
+
 interface ErrorRow {
   /** HTTP status of the answer. 499 is only ever written to the log. */
   readonly status: number;
@@ -192,14 +194,17 @@ export function toGatewayError(thrown: unknown): GatewayError {
   return new GatewayError('internal_error', 'The gateway failed to handle this request.', { cause: thrown });
 }
 
-/** OpenAI's error object, as every answer with an error carries it. */
+/**
+ * OpenAI's error object, as every answer with an error carries it. Callers' texts and providers' words stand in it; should
+ * they hold a picture, a note stands in its place.
+ */
 export function errorBody(error: GatewayError): string {
   return JSON.stringify({
     error: {
-      message: error.message,
+      message: withoutPictures(error.message),
       type: errorTable[error.code].type,
-      param: error.param ?? null,
-      code: error.publicCode,
+      param: error.param === undefined ? null : withoutPictures(error.param),
+      code: withoutPictures(error.publicCode),
     },
   });
 }

@@ -13,6 +13,7 @@ export const formats: Readonly<Record<string, FormatCheck>> = {
   cidr: explainNetwork,
   'http-url': explainHttpUrl,
   origin: explainOrigin,
+  'link-source': explainLinkSource,
   'route-path': explainRoutePath,
   'image-place': explainImagePlace,
 };
@@ -64,6 +65,23 @@ function explainHttpUrl(text: string): string | undefined {
 function explainOrigin(text: string): string | undefined {
   const isGood = text === '*' || (/^https?:\/\//.test(text) && URL.parse(text)?.origin === text);
   return isGood ? undefined : 'must be * or an origin such as https://app.example.com, without a path';
+}
+
+function explainLinkSource(text: string): string | undefined {
+  if (text === '*') return undefined;
+  if (/^https?:/i.test(text)) {
+    return URL.parse(text)?.origin === text
+      ? undefined
+      : 'must be an origin such as https://10.1.2.3:8443, in lower case and without a path';
+  }
+  const name = text.replace(/^\*\./, '');
+  const host = /^[^\s.*:/?#@\\[\]%]+(?:\.[^\s.*:/?#@\\[\]%]+)*$/.test(name)
+    ? URL.parse(`https://${name}`)?.hostname
+    : undefined;
+  if (host === undefined) {
+    return 'must be a host such as pictures.example.com, *.example.com, *, or an origin such as https://10.1.2.3:8443';
+  }
+  return isIP(host) === 0 ? undefined : 'is an address, which is trusted as an origin only: https://10.1.2.3:8443';
 }
 
 function explainRoutePath(text: string): string | undefined {

@@ -46,5 +46,5 @@ export {
   type Provider,
   type ProviderDefinition,
 } from './providers/provider.ts';
-export { bareBase64, dataUriOrLink, getJson, linkOf, postJson } from './providers/requests.ts';
+export { bareBase64, dataUri, getJson, linkOf, postJson } from './providers/requests.ts';
 export { fittingPixels, nearestRatio, nearestSize } from './providers/sizes.ts';

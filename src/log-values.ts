@@ -109,6 +109,11 @@ export function printable(value: unknown, options: PrintOptions): unknown {
 export function printableText(text: string): string {
   if (text.length < longestBase64) return text;
   if (text.length > longestText) return textNote(kindOf(text), text);
+  return withoutPictures(text);
+}
+
+/** A text in which each run that may be a picture, in base64 or as a data URI, is replaced by a note of its size and digest. */
+export function withoutPictures(text: string): string {
   const note = (type: string) => (found: string) => (found.length < longestBase64 ? found : textNote(type, found));
   return text.replaceAll(dataAddress, note('data-uri')).replaceAll(base64Run, note('base64'));
 }

@@ -1,18 +1,15 @@
 import { createBase64Decoder, InvalidBase64 } from '../images/base64.ts';
-import type { BytesPayload, ByteText, FilePayload } from '../images/payload.ts';
-import type { LongTextSink } from './json-scan.ts';
-import type { Spool } from './spool.ts';
+import type { ByteText } from '../images/payload.ts';
 
 /** A data URI that is not one, or not in base64. */
 export class InvalidDataUri extends Error {
   override readonly name = 'InvalidDataUri';
 }
 
-/** Takes a data URI piece by piece (RFC 2397) and spools what it stands for. */
-export interface DataUriReader extends LongTextSink {
-  write(slice: Uint8Array): Promise<void>;
-  /** @throws InvalidDataUri */
-  finish(): Promise<BytesPayload | FilePayload>;
+/** Where the bytes go that a data URI stands for. */
+export interface ByteSink<Content> {
+  write(chunk: Uint8Array): Promise<void>;
+  finish(): Promise<Content>;
   discard(): Promise<void>;
 }
 
@@ -40,15 +37,18 @@ export function base64OfDataUri(text: ByteText): ByteText | undefined {
   return { ...text, slices, byteLength: text.byteLength - at - 1 };
 }
 
-/** Reading throws InvalidDataUri for what is not base64 data, and what the spool throws. */
-export function createDataUriReader(spool: Spool): DataUriReader {
+/**
+ * Takes a data URI piece by piece (RFC 2397), and hands on what it stands for. It throws InvalidDataUri for what is not
+ * base64 data, and what the sink throws.
+ */
+export function createDataUriReader<Content>(sink: ByteSink<Content>): ByteSink<Content> {
   const decoder = createBase64Decoder();
   let head: Uint8Array | undefined = new Uint8Array();
 
   const decode = async (step: () => Uint8Array): Promise<void> => {
     try {
       const bytes = step();
-      if (bytes.byteLength > 0) await spool.write(bytes);
+      if (bytes.byteLength > 0) await sink.write(bytes);
     } catch (error) {
       if (error instanceof InvalidBase64) throw new InvalidDataUri('The data URI is not base64.', { cause: error });
       throw error;
@@ -72,8 +72,8 @@ export function createDataUriReader(spool: Spool): DataUriReader {
     async finish() {
       if (head !== undefined) throw new InvalidDataUri('The data URI has no data.');
       await decode(() => decoder.end());
-      return spool.finish();
+      return sink.finish();
     },
-    discard: () => spool.discard(),
+    discard: () => sink.discard(),
   };
 }

@@ -1,5 +1,4 @@
 import { GatewayError } from '../errors.ts';
-import type { ImagePayload } from '../images/payload.ts';
 import { createGatherer } from './gather.ts';
 import { LongText } from './long-text.ts';
 import { decodeText } from './parameters.ts';
@@ -28,36 +27,44 @@ export interface FileInfo {
   readonly mediaType: string | undefined;
 }
 
-/** Takes the content of a file. */
-export interface FileSink {
+/** Takes the content of a part. */
+export interface PartSink<Content> {
   /** The next piece, which does not change afterwards. Nothing more is read before the promise has settled. */
   write(chunk: Uint8Array): void | Promise<void>;
-  finish(): ImagePayload | Promise<ImagePayload>;
+  finish(): Content | Promise<Content>;
   /** The form turned out bad, before or after `finish`: let go of everything. */
   discard(): void | Promise<void>;
 }
 
-export interface FormOptions {
+export interface FormOptions<Content> {
   readonly limits: MultipartLimits;
   /** A field of more bytes than this is kept as bytes. Without it, every field is a string. */
   readonly longTextBytes?: number | undefined;
   /** Called for each file, when its content begins. */
-  openFile(info: FileInfo): FileSink;
+  openFile(info: FileInfo): PartSink<Content>;
+  /**
+   * Called where a field of UTF-8 has become longer than `longTextBytes`. Without a sink it is kept.
+   * @param head what has come of it so far
+   */
+  openLongField?(name: string, head: Uint8Array): PartSink<Content> | undefined;
 }
 
-export interface FormFile {
-  readonly name: string;
-  readonly fileName: string;
-  /** As the part says, lower case, without parameters. Not to be trusted. */
-  readonly declaredType: string | undefined;
-  readonly payload: ImagePayload;
-}
-
-/** The parts of a form, fields and files each in the order in which they came. */
-export interface MultipartForm<Text> {
-  readonly fields: readonly (readonly [name: string, value: Text])[];
-  readonly files: readonly FormFile[];
-}
+/** A part of a form. */
+export type FormPart<Content> =
+  | {
+      readonly kind: 'field';
+      readonly name: string;
+      /** A long one as bytes, or what the sink made of it. */
+      readonly value: string | LongText | Content;
+    }
+  | {
+      readonly kind: 'file';
+      readonly name: string;
+      readonly fileName: string;
+      /** As the part says, lower case, without parameters. Not to be trusted. */
+      readonly declaredType: string | undefined;
+      readonly content: Content;
+    };
 
 /** Takes the content of one part. One call at a time. */
 export interface PartReader {
@@ -66,21 +73,21 @@ export interface PartReader {
 }
 
 /** A form that grows part by part. */
-export interface FormBuilder {
+export interface FormBuilder<Content> {
   /** @throws GatewayError payload_too_large when there are too many parts */
   openPart(head: PartHead): PartReader;
-  finish(): MultipartForm<string | LongText>;
+  /** The parts, in the order in which they came. */
+  finish(): readonly FormPart<Content>[];
   /** Tells every sink to discard. Never rejects. */
   discard(): Promise<void>;
 }
 
 /** A form that has no parts yet. */
-export function createFormBuilder(options: FormOptions): FormBuilder {
+export function createFormBuilder<Content>(options: FormOptions<Content>): FormBuilder<Content> {
   const { limits, longTextBytes = Infinity } = options;
   // A place is taken when a part begins, so that the order is that of the form whichever content is complete first.
-  const fields: { readonly name: string; value: string | LongText }[] = [];
-  const files: { file: FormFile | undefined }[] = [];
-  const sinks: FileSink[] = [];
+  const places: { part: FormPart<Content> | undefined }[] = [];
+  const sinks: PartSink<Content>[] = [];
   const counts = { parts: 0, fields: 0, files: 0 };
 
   function count(kind: keyof typeof counts, param: string): void {
@@ -89,35 +96,53 @@ export function createFormBuilder(options: FormOptions): FormBuilder {
       throw new GatewayError('payload_too_large', `The form has more than ${limits[kind]} ${kind}.`, { param });
   }
 
+  function takePlace(): (typeof places)[number] {
+    const place = { part: undefined };
+    places.push(place);
+    return place;
+  }
+
   function openField({ name, charset }: PartHead): PartReader {
     count('fields', name);
     const gathered = createGatherer();
-    const place: (typeof fields)[number] = { name, value: '' };
-    fields.push(place);
+    const place = takePlace();
+    let byteLength = 0;
+    let sink: PartSink<Content> | undefined;
+
+    const openSink = async (): Promise<void> => {
+      sink = isUtf8(charset) ? options.openLongField?.(name, gathered.joined()) : undefined;
+      if (sink === undefined) return;
+      sinks.push(sink);
+      for (const slice of gathered.slices()) await sink.write(slice);
+    };
     return {
       write(chunk) {
+        const wasLong = byteLength > longTextBytes;
+        byteLength += chunk.byteLength;
+        checkSize(byteLength, limits.fieldBytes, name);
+        if (sink !== undefined) return sink.write(chunk);
         gathered.add(chunk);
-        checkSize(gathered.byteLength, limits.fieldBytes, name);
+        return byteLength > longTextBytes && !wasLong ? openSink() : undefined;
       },
-      end() {
-        const { byteLength } = gathered;
+      async end() {
         const value =
-          byteLength > longTextBytes
-            ? longField(gathered.slices(), byteLength, charset)
-            : decodeText(gathered.joined(), charset);
+          sink !== undefined
+            ? await sink.finish()
+            : byteLength > longTextBytes
+              ? longField(gathered.slices(), byteLength, charset)
+              : decodeText(gathered.joined(), charset);
         if (value === undefined) throw invalid(`a part without a filename is not text in ${charset}`, name);
-        place.value = value;
+        place.part = { kind: 'field', name, value };
       },
     };
   }
 
   function openFilePart({ name, mediaType }: PartHead, fileName: string): PartReader {
     count('files', name);
-    const place: (typeof files)[number] = { file: undefined };
-    files.push(place);
-    let sink: FileSink | undefined;
+    const place = takePlace();
+    let sink: PartSink<Content> | undefined;
     let byteLength = 0;
-    const open = (): FileSink => {
+    const open = (): PartSink<Content> => {
       const opened = options.openFile({ name, fileName, mediaType });
       sinks.push(opened);
       return opened;
@@ -132,7 +157,7 @@ export function createFormBuilder(options: FormOptions): FormBuilder {
       async end() {
         if (byteLength === 0 && fileName === '') return;
         sink ??= open();
-        place.file = { name, fileName, declaredType: mediaType, payload: await sink.finish() };
+        place.part = { kind: 'file', name, fileName, declaredType: mediaType, content: await sink.finish() };
       },
     };
   }
@@ -142,10 +167,7 @@ export function createFormBuilder(options: FormOptions): FormBuilder {
       count('parts', head.name);
       return head.fileName === undefined ? openField(head) : openFilePart(head, head.fileName);
     },
-    finish: () => ({
-      fields: fields.map(({ name, value }) => [name, value]),
-      files: files.flatMap(({ file }) => file ?? []),
-    }),
+    finish: () => places.flatMap(({ part }) => part ?? []),
     async discard() {
       // What made the form fail is the error to report, not what cleaning up after it met.
       await Promise.allSettled(sinks.map(async (sink) => sink.discard()));
@@ -162,8 +184,12 @@ function checkSize(byteLength: number, maxBytes: number, param: string): void {
 
 /** Only in UTF-8, of which ASCII is a part: another encoding would have to be decoded. */
 function longField(slices: readonly Uint8Array[], byteLength: number, charset: string): LongText | undefined {
-  if (!/^(utf-?8|(us-)?ascii)$/i.test(charset)) return undefined;
+  if (!isUtf8(charset)) return undefined;
   const check = createUtf8Check();
   const valid = slices.every((slice) => check.write(slice)) && check.end();
   return valid ? new LongText({ slices, byteLength, escaped: false }) : undefined;
+}
+
+function isUtf8(charset: string): boolean {
+  return /^(utf-?8|(us-)?ascii)$/i.test(charset);
 }

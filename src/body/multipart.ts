@@ -2,13 +2,12 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Dicer } from '@fastify/busboy';
 import type { GatewayError } from '../errors.ts';
 import type { ByteSource } from './byte-source.ts';
-import { createFormBuilder, type FormOptions, type MultipartForm, type PartReader } from './form-builder.ts';
-import type { LongText } from './long-text.ts';
+import { createFormBuilder, type FormOptions, type FormPart, type PartReader } from './form-builder.ts';
 import { readParameters } from './parameters.ts';
 import { checkHeaders, invalid, readPartHead, type PartHead } from './part-head.ts';
 
 // Whoever reads a form meets these.
-export type { FileInfo, FileSink, FormFile, MultipartForm, MultipartLimits } from './form-builder.ts';
+export type { FileInfo, FormPart, MultipartLimits, PartSink } from './form-builder.ts';
 
 /** RFC 2046 §5.1.1. */
 const longestBoundary = 70;
@@ -18,26 +17,17 @@ const pieceBytes = 65_536;
 /**
  * Reads a multipart/form-data body. A part with a `filename` is a file, any other a field; a file with neither name nor
  * content is what a browser sends for an empty file input, and is left out. With `longTextBytes`, longer fields stay
- * bytes. The source is read only as fast as the sinks take what is in it. When anything fails, every sink is told to discard.
+ * bytes, or go to a sink as they come. The source is read only as fast as the sinks take what is in it. When anything fails, every sink is told to discard.
  * @param contentType the request's header, for the boundary
+ * @returns the parts in the order in which they came
  * @throws GatewayError invalid_multipart, payload_too_large, with `param` where one part is at fault; and what the source
  * and the sinks throw
  */
-export function readMultipart(
+export async function readMultipart<Content>(
   source: ByteSource,
   contentType: string,
-  options: FormOptions & { readonly longTextBytes?: undefined },
-): Promise<MultipartForm<string>>;
-export function readMultipart(
-  source: ByteSource,
-  contentType: string,
-  options: FormOptions & { readonly longTextBytes: number },
-): Promise<MultipartForm<string | LongText>>;
-export async function readMultipart(
-  source: ByteSource,
-  contentType: string,
-  options: FormOptions,
-): Promise<MultipartForm<string | LongText>> {
+  options: FormOptions<Content>,
+): Promise<readonly FormPart<Content>[]> {
   const form = createFormBuilder(options);
   try {
     await parse(source, readBoundary(contentType), options.limits.headerPairs, (head) => form.openPart(head));

@@ -20,6 +20,7 @@ export interface GatewayFile {
   images: string;
   images_credentials?: ImagesCredentialsFile;
   image_links?: ImageLinksFile;
+  image_urls: ImageUrlsFile;
   /**
    * What is logged, and how.
    */
@@ -197,6 +198,39 @@ export interface ImageLinksFile {
    * How long a link works: a duration, or milliseconds. The image behind it may last longer. Here: milliseconds.
    */
   expires: number;
+}
+/**
+ * Input pictures that callers give as links: from where the gateway fetches them, and within which bounds. Links that providers answer with are none of its business.
+ */
+export interface ImageUrlsFile {
+  /**
+   * Whether links are taken at all. A route can switch them off for itself with `image_urls: false`.
+   */
+  enabled: boolean;
+  /**
+   * Where links may lead; empty: to any public host. A host (pictures.example.com), all hosts below a name (*.example.com) or any host (*) must still be public and is fetched with https on port 443. An origin (https://10.1.2.3:8443) is trusted: it may be private, on another port, and without TLS.
+   *
+   * Items: A host, a name with *. before it, *, or an origin.
+   */
+  allow: string[];
+  /**
+   * Where links may not lead, whatever `allow` says: hosts and origins in the same spelling.
+   *
+   * Items: A host, a name with *. before it, *, or an origin.
+   */
+  deny: string[];
+  /**
+   * The largest picture that is fetched: a size, or bytes. All pictures of a call together may have as many bytes as the route's `max_size_upload` says. Here: bytes.
+   */
+  max_size: number;
+  /**
+   * How long all the links of a call may take together, redirects included: a duration, or milliseconds. Here: milliseconds.
+   */
+  timeout: number;
+  /**
+   * How many redirects one link may take. Each is judged like a link of its own.
+   */
+  redirects: number;
 }
 /**
  * An image-model entity: one provider with its connection, its options and the models it may serve.
@@ -499,6 +533,10 @@ export interface RouteFile {
    * The largest request body: a size, or bytes. Here: bytes.
    */
   max_size_upload: number;
+  /**
+   * Whether input pictures may be given as links, as far as `image_urls` of the file has them.
+   */
+  image_urls: boolean;
   /**
    * Refuse parameters that the gateway does not know, instead of passing them on.
    */

@@ -58,6 +58,14 @@ export interface ProviderFile {
   readonly id: string;
 }
 
+/** What holds for every picture that a caller sends, those behind links included, which are looked at when they are fetched. */
+export interface InputRules {
+  /** The most pixels that a picture may claim to have. */
+  readonly maxPixels: number;
+  /** Whether pictures are sent on without their metadata. */
+  readonly stripMetadata: boolean;
+}
+
 /** A request for pictures, independent of the form in which it came and of the provider that will serve it. */
 export interface ImageCall {
   readonly operation: Operation;
@@ -66,6 +74,7 @@ export interface ImageCall {
   readonly prompt: string | undefined;
   readonly images: readonly InputImage[];
   readonly mask: InputImage | undefined;
+  readonly inputRules: InputRules;
   readonly parameters: ImageParameters;
   readonly responseFormat: ResponseFormat | undefined;
   readonly stream: boolean;

@@ -123,6 +123,8 @@ export interface Route {
   /** Answer with the raw bytes when there is exactly one picture. */
   readonly decode: boolean;
   readonly maxUploadBytes: number;
+  /** Whether input pictures may be given as links. */
+  readonly imageUrls: boolean;
   /** Unknown parameters are refused instead of passed on. */
   readonly strict: boolean;
   /** The kinds of providers that may serve this route; undefined: all. */

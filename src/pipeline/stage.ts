@@ -2,7 +2,7 @@
 import type { JsonSchema } from '../json.ts';
 import type { Logger } from '../log.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
-import type { ImagePayload, LinkPayload } from '../images/payload.ts';
+import type { BytesPayload, FilePayload, LinkPayload } from '../images/payload.ts';
 import type { Store } from '../stores/store.ts';
 import type { Exchange, ExchangeView, SlotName, Slots } from './exchange.ts';
 import type { GatewayResponse } from './response.ts';
@@ -133,13 +133,52 @@ export interface Clock {
   timer(milliseconds: number, callback: () => void): { cancel(): void };
 }
 
-/** Fetches the pictures behind links, so that no link leads into the gateway's own network. Implemented in `http/picture-fetcher.ts`. */
+/**
+ * Fetches the pictures behind links, so that no link leads into the gateway's own network. What callers' links may lead to
+ * is the file's to say as well, under `image_urls`. Implemented in `http/picture-fetcher.ts`.
+ */
 export interface PictureFetcher {
   /**
-   * @throws GatewayError for a caller's link image_url_not_allowed or invalid_image, for a provider's
-   * upstream_invalid_response or upstream_timeout
+   * Whether a caller's link may be followed, as far as the link alone tells: nobody is asked.
+   * @throws GatewayError image_url_not_allowed
+   */
+  check(link: CallerLink): void;
+  /**
+   * A caller's link in normal form, for a provider that fetches by itself; its host has public addresses by now.
+   * @throws GatewayError image_url_not_allowed
+   */
+  vouch(link: CallerLink, signal: AbortSignal): Promise<string>;
+  /**
+   * The pictures behind a call's links, in the order of these: a few at a time, and all within one deadline. When one
+   * fails, the others are given up.
+   * @throws GatewayError image_url_not_allowed, invalid_image, payload_too_large; and what `see` throws
+   */
+  fetchAll(links: readonly WantedPicture[], options: FetchAllOptions): Promise<readonly FetchedPicture[]>;
+  /**
+   * The picture behind a provider's link.
+   * @throws GatewayError upstream_invalid_response, upstream_timeout
    */
   fetch(link: LinkPayload, options: FetchPictureOptions): Promise<FetchedPicture>;
+}
+
+/** A link that came from a caller. */
+export interface CallerLink {
+  readonly url: string;
+  /** The parameter that it came in, which errors name. */
+  readonly param: string;
+}
+
+export interface WantedPicture extends CallerLink {
+  /** Sees the picture's bytes as they come; what it throws ends the fetch. */
+  see?(chunk: Uint8Array): void;
+}
+
+export interface FetchAllOptions {
+  readonly signal: AbortSignal;
+  /** The most bytes of all the pictures together. */
+  readonly maxBytes: number;
+  /** Takes the clean-up of what was spooled. */
+  defer(work: () => Promise<void>): void;
 }
 
 export interface FetchPictureOptions {
@@ -152,7 +191,7 @@ export interface FetchPictureOptions {
 }
 
 export interface FetchedPicture {
-  readonly payload: ImagePayload;
+  readonly payload: BytesPayload | FilePayload;
   /** By its magic number. */
   readonly mediaType: string;
 }

@@ -4,7 +4,7 @@ import { wireNames, type ImageParameters, type InputImage, type TargetCall } fro
 import type { UpstreamReply, WireJson } from '../pipeline/upstream.ts';
 import { Absent, createLanguage, ExpressionError, toCel, type Compile, type Fields } from './cel.ts';
 import { commonWords } from './faults.ts';
-import { bareBase64, dataUriOrLink, linkOf } from './requests.ts';
+import { bareBase64, dataUri, linkOf } from './requests.ts';
 import { askedSize, fittingPixels, nearestRatio, nearestSize } from './sizes.ts';
 
 /** An input picture. Expressions can only hand it on: its bytes never become text. */
@@ -67,7 +67,7 @@ const language = createLanguage({
     Reply: { fields: replyFields },
   },
   functions: {
-    'dataUri(Picture): SentPicture': ({ image }: Picture) => new SentPicture(dataUriOrLink(image)),
+    'dataUri(Picture): SentPicture': ({ image }: Picture) => new SentPicture(dataUri(image)),
     'base64(Picture): SentPicture': ({ image }: Picture) => new SentPicture(bareBase64(image)),
     'link(Picture): string': ({ image }: Picture) => linkOf(image),
     'nearestRatio(string, list<string>): string': (size: string, ratios: string[]) => given(nearestRatio(size, ratios)),

@@ -137,10 +137,8 @@ function checkPictures(
     report(mask === undefined ? at : pointerTo(at, 'mask'), '`mask` belongs to a request that reads `call.mask`');
   }
   if (inputs === undefined) return;
-  const fitting = { link: ['link'], base64: ['bytes'], dataUri: ['bytes', 'either'] };
-  for (const [name, forms] of Object.entries(fitting)) {
+  for (const [name, form] of Object.entries({ link: 'link', base64: 'bytes', dataUri: 'bytes' })) {
     const caller = calls(name);
-    if (caller === undefined || forms.includes(inputs.as)) continue;
-    report(caller.at, `${name}() needs pictures as ${forms.join(' or ')}: set \`inputs.as\``);
+    if (caller !== undefined && form !== inputs.as) report(caller.at, `${name}() needs \`inputs.as: ${form}\``);
   }
 }

@@ -7,7 +7,7 @@ import { answerOf, linkPicture, list, object, readObject, refusal, text, wholeNu
 import { pollFal, refusalType } from './fal-jobs.ts';
 import { commonWords, faultReader } from './faults.ts';
 import { defineProvider, type EncodedCall, type OperationCapabilities, type Provider } from './provider.ts';
-import { dataUriOrLink, modelPath, postJson, withoutSlash, type WireMembers } from './requests.ts';
+import { dataUri, modelPath, postJson, withoutSlash, type WireMembers } from './requests.ts';
 import { fittingPixels, nearestRatio } from './sizes.ts';
 
 /**
@@ -35,7 +35,7 @@ export const fal = defineProvider({
     const { origin } = new URL(base);
     const edition: OperationCapabilities = {
       ...generation,
-      inputs: { max: imageKey === 'image_urls' ? 10 : 1, as: 'either' },
+      inputs: { max: imageKey === 'image_urls' ? 10 : 1, as: 'bytes' },
     };
     const inpainting: OperationCapabilities = { ...edition, mask: 'white' };
     return {
@@ -97,10 +97,10 @@ function sizeMembers(call: TargetCall, sizeAs: Connection['size_as']): WireMembe
 }
 
 function pictureMembers({ images, mask }: TargetCall, imageKey: Connection['image_key']): WireMembers {
-  const pictures = images.map(dataUriOrLink);
+  const pictures = images.map(dataUri);
   return {
     [imageKey]: imageKey === 'image_urls' && pictures.length > 0 ? pictures : pictures[0],
-    mask_url: mask === undefined ? undefined : dataUriOrLink(mask),
+    mask_url: mask === undefined ? undefined : dataUri(mask),
   };
 }
 

@@ -1,7 +1,7 @@
 /** The families of image models at Fireworks, and what each of them takes. Source: docs.fireworks.ai (2026). */
 import type { ImageParameters, TargetCall } from '../pipeline/call.ts';
 import type { OperationCapabilities } from './provider.ts';
-import { dataUriOrLink, type WireMembers } from './requests.ts';
+import { dataUri, type WireMembers } from './requests.ts';
 import { nearestRatio, nearestSize } from './sizes.ts';
 
 export interface FireworksFamily {
@@ -58,7 +58,7 @@ const kontextEdition: OperationCapabilities = {
   // WebP is made by the gateway.
   parameters: { size: 'mapped', outputFormat: 'mapped', seed: 'native' },
   further: ['safety_tolerance', 'prompt_upsampling', 'aspect_ratio'],
-  inputs: { max: 1, as: 'either' },
+  inputs: { max: 1, as: 'bytes' },
 };
 const { inputs: _inputs, ...withoutPictures } = kontextEdition;
 
@@ -68,7 +68,7 @@ const kontext: FireworksFamily = {
   edition: kontextEdition,
   path: (model) => `workflows/${model}`,
   members: ({ images: [image], parameters: { size, seed, moderation, outputFormat } }) => ({
-    input_image: image && dataUriOrLink(image),
+    input_image: image && dataUri(image),
     aspect_ratio: nearestRatio(size, ratios),
     seed,
     safety_tolerance: moderation === 'low' ? 6 : undefined,

@@ -1,8 +1,7 @@
 /** The families of FLUX at their maker's, and what each of them takes. Source: docs.bfl.ai, "API reference" (2026). */
-import type { InputImage, TargetCall } from '../pipeline/call.ts';
-import type { WireJson } from '../pipeline/upstream.ts';
+import type { TargetCall } from '../pipeline/call.ts';
 import type { OperationCapabilities, SupportedParameters } from './provider.ts';
-import { bareBase64, pictureOf, present, type WireMembers } from './requests.ts';
+import { bareBase64, present, type WireMembers } from './requests.ts';
 import { fittingPixels, longestEdge, nearestRatio } from './sizes.ts';
 
 export interface FluxFamily {
@@ -39,7 +38,7 @@ const ratios = ['1:1', '16:9', '9:16', '3:2', '2:3', '4:3', '3:4', '5:4', '4:5',
 const measured = ['prompt_upsampling', 'width', 'height', 'steps', 'guidance'];
 const second: FluxFamily = {
   generation: takes(parameters, measured),
-  edition: takes(parameters, measured, { inputs: { max: 8, as: 'either' } }),
+  edition: takes(parameters, measured, { inputs: { max: 8, as: 'bytes' } }),
   shape: (size) => ({ ...fittingPixels(size, { multipleOf: 16, least: 64, most: 4096, maxPixels: 2048 * 2048 }) }),
   pictures: inputImages,
   tolerance: 5,
@@ -50,18 +49,18 @@ const thirdParameters: SupportedParameters = { size: 'mapped', moderation: 'mapp
 const thirdFurther = ['aspect_ratio', 'resolution', 'grounding', 'version'];
 const third: FluxFamily = {
   generation: takes(thirdParameters, thirdFurther),
-  edition: takes(thirdParameters, thirdFurther, { inputs: { max: 10, as: 'either' } }),
+  edition: takes(thirdParameters, thirdFurther, { inputs: { max: 10, as: 'bytes' } }),
   shape: (size) => ({
     aspect_ratio: nearestRatio(size, [...ratios, '2:1', '1:2', '7:5', '5:7']),
     resolution: resolutionOf(longestEdge(size)),
   }),
-  pictures: ({ images }) => (images.length === 0 ? {} : { images: images.map(base64OrLink) }),
+  pictures: ({ images }) => (images.length === 0 ? {} : { images: images.map(bareBase64) }),
   tolerance: 4,
 };
 
 const kontext: FluxFamily = {
   generation: takes(parameters, ['prompt_upsampling', 'aspect_ratio']),
-  edition: takes(withoutModeration, ['prompt_upsampling', 'aspect_ratio'], { inputs: { max: 4, as: 'either' } }),
+  edition: takes(withoutModeration, ['prompt_upsampling', 'aspect_ratio'], { inputs: { max: 4, as: 'bytes' } }),
   shape: (size) => ({ aspect_ratio: nearestRatio(size, ratios) }),
   pictures: inputImages,
   tolerance: 6,
@@ -136,13 +135,8 @@ export function fluxMembers(call: TargetCall): { readonly members: WireMembers; 
 /** `input_image`, `input_image_2`, … */
 function inputImages({ images }: TargetCall): WireMembers {
   return Object.fromEntries(
-    images.map((image, index) => [index === 0 ? 'input_image' : `input_image_${index + 1}`, base64OrLink(image)]),
+    images.map((image, index) => [index === 0 ? 'input_image' : `input_image_${index + 1}`, bareBase64(image)]),
   );
-}
-
-function base64OrLink(image: InputImage): WireJson {
-  const { payload } = pictureOf(image);
-  return payload.kind === 'link' ? payload.url : bareBase64(image);
 }
 
 function resolutionOf(edge: number | undefined): string | undefined {

@@ -26,7 +26,7 @@ import {
   type SupportedParameters,
 } from './provider.ts';
 import { qualityTiers } from './quality-tiers.ts';
-import { dataUriOrLink, postJson, type WireMembers } from './requests.ts';
+import { dataUri, postJson, type WireMembers } from './requests.ts';
 import { longestEdge, nearestRatio } from './sizes.ts';
 
 /** xAI. Source: docs.x.ai, "Image generation"; close to OpenAI's API, but edits are JSON and `size` is refused. */
@@ -62,7 +62,7 @@ const operations = (parameters: SupportedParameters): Readonly<Record<Operation,
     parameters,
     further: ['aspect_ratio', 'resolution'],
   };
-  return { generation, edition: { ...generation, inputs: { max: 3, as: 'either' } } };
+  return { generation, edition: { ...generation, inputs: { max: 3, as: 'bytes' } } };
 };
 const withoutQuality = operations({ n: 'native', size: 'mapped', user: 'native' });
 const withQuality = operations({ n: 'native', size: 'mapped', quality: 'mapped', user: 'native' });
@@ -103,7 +103,7 @@ function resolutionOf(edge: number | undefined): string | undefined {
 
 /** One picture is `image`, several are `images`; never both. */
 function pictureMembers(images: readonly InputImage[]): WireMembers {
-  const references = images.map((image) => ({ url: dataUriOrLink(image), type: 'image_url' }));
+  const references = images.map((image) => ({ url: dataUri(image), type: 'image_url' }));
   const [first] = references;
   return references.length > 1 ? { images: references } : { image: first };
 }

@@ -46,7 +46,7 @@ const generation: OperationCapabilities = {
 const operations: Readonly<Record<Operation, OperationCapabilities>> = {
   generation,
   // The picture to change, and up to 8 to go by.
-  edition: { ...generation, further: ['aspect_ratio', 'web_search'], inputs: { max: 9, as: 'either' } },
+  edition: { ...generation, further: ['aspect_ratio', 'web_search'], inputs: { max: 9, as: 'bytes' } },
 };
 
 const ratios = ['3:1', '2:1', '16:9', '3:2', '1:1', '2:3', '9:16', '1:2', '1:3'];
@@ -80,8 +80,7 @@ function encode(call: TargetCall, url: string): EncodedCall {
 }
 
 function reference(image: InputImage): WireJson {
-  const { payload, mediaType } = pictureOf(image);
-  return payload.kind === 'link' ? { url: payload.url } : { data: bareBase64(image), media_type: mediaType };
+  return { data: bareBase64(image), media_type: pictureOf(image).mediaType };
 }
 
 async function decode(reply: UpstreamReply): Promise<ImageAnswer> {

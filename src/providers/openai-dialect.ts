@@ -24,7 +24,7 @@ import {
 } from './answers.ts';
 import { commonWords, faultReader, type FaultWords } from './faults.ts';
 import type { EncodedCall, OperationCapabilities, Provider } from './provider.ts';
-import { dataUriOrLink, fieldParts, filePart, present, type WireMembers } from './requests.ts';
+import { dataUri, fieldParts, filePart, present, type WireMembers } from './requests.ts';
 import { askedSize, fittingPixels } from './sizes.ts';
 
 /** What differs between the providers that speak the dialect. */
@@ -42,7 +42,7 @@ export interface DialectSettings {
   fit?(parameters: DialectParameters, call: TargetCall): Fitted;
   /** The last word on the members of a request, in wire spelling. */
   finish?(members: WireMembers, call: TargetCall): WireMembers;
-  /** Whether all edits go as JSON; if not, only those with something that a form cannot carry. */
+  /** Whether all edits go as JSON; if not, only those with something that a form cannot carry, such as a file id. */
   readonly jsonEdits?: boolean;
   /** What an error document says; in OpenAI's words if not given. */
   words?(document: unknown, reply: UpstreamReply): FaultWords;
@@ -92,7 +92,7 @@ export const unknownDialect: OperationCapabilities = {
     seed: 'native',
   },
   further: 'any',
-  inputs: { max: 16, as: 'either', files: true },
+  inputs: { max: 16, as: 'bytes', files: true },
   mask: 'alpha',
 };
 
@@ -131,7 +131,7 @@ function encode(call: TargetCall, settings: DialectSettings): EncodedCall {
   const pictures = call.mask === undefined ? call.images : [...call.images, call.mask];
   // The form of an edit knows no `moderation`; JSON does, but bounds each picture.
   const needsJson = members['moderation'] !== undefined && pictures.every(fitsJson);
-  if (settings.jsonEdits !== true && !needsJson && pictures.every(isHere)) {
+  if (settings.jsonEdits !== true && !needsJson && pictures.every(({ kind }) => kind === 'image')) {
     const { moderation, ...fields } = members;
     return {
       request: { method: 'POST', url, headers, body: { kind: 'multipart', parts: editParts(fields, call) } },
@@ -150,11 +150,6 @@ function wireParameters({ responseFormat, ...parameters }: DialectParameters): W
   const names = Object.keys(wireNames) as (keyof ImageParameters)[];
   const named = names.map((name): [string, WireJson | undefined] => [wireNames[name], parameters[name]]);
   return { ...Object.fromEntries(named), response_format: responseFormat };
-}
-
-/** Whether the picture can go into a multipart part: its bytes are with us. */
-function isHere(image: InputImage): boolean {
-  return image.kind === 'image' && image.payload.kind !== 'link';
 }
 
 /** The longest `image_url` of a picture in JSON, in characters. */
@@ -181,7 +176,7 @@ function editParts(fields: WireMembers, call: TargetCall): WirePart[] {
 }
 
 function imageReference(image: InputImage): WireJson {
-  return image.kind === 'provider-file' ? { file_id: image.id } : { image_url: dataUriOrLink(image) };
+  return image.kind === 'provider-file' ? { file_id: image.id } : { image_url: dataUri(image) };
 }
 
 /** @throws GatewayError upstream_invalid_response; what `failure` found */

@@ -30,7 +30,7 @@ const gptImage: OperationCapabilities = {
   nativeForm: 'b64_json',
   parameters: gptImageParameters,
   further: 'any',
-  inputs: { max: 16, as: 'either', files: true },
+  inputs: { max: 16, as: 'bytes', files: true },
   mask: 'alpha',
 };
 const gptImageWithFidelity: OperationCapabilities = {

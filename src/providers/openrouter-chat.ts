@@ -2,7 +2,7 @@
 import { invalidAnswer, linkPicture, list, object, refusal, text } from './answers.ts';
 import { commonRatios, type OpenrouterApi } from './openrouter-api.ts';
 import type { OperationCapabilities } from './provider.ts';
-import { dataUriOrLink, present, type WireMembers } from './requests.ts';
+import { dataUri, present, type WireMembers } from './requests.ts';
 import { longestEdge, nearestRatio } from './sizes.ts';
 
 const generation: OperationCapabilities = {
@@ -17,10 +17,10 @@ const speaks = /^(?:google|openai)\//;
 
 export const chatApi: OpenrouterApi = {
   path: '/chat/completions',
-  operations: { generation, edition: { ...generation, inputs: { max: 16, as: 'either' } } },
+  operations: { generation, edition: { ...generation, inputs: { max: 16, as: 'bytes' } } },
   members(call) {
     const words = { type: 'text', text: call.prompt ?? '' };
-    const pictures = call.images.map((image) => ({ type: 'image_url', image_url: { url: dataUriOrLink(image) } }));
+    const pictures = call.images.map((image) => ({ type: 'image_url', image_url: { url: dataUri(image) } }));
     const members = {
       model: call.model,
       modalities: speaks.test(call.model) ? ['image', 'text'] : ['image'],

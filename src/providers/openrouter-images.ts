@@ -4,7 +4,7 @@ import { base64Picture, list, object } from './answers.ts';
 import { commonRatios, type OpenrouterApi } from './openrouter-api.ts';
 import type { OperationCapabilities } from './provider.ts';
 import { qualityTiers } from './quality-tiers.ts';
-import { dataUriOrLink, type WireMembers } from './requests.ts';
+import { dataUri, type WireMembers } from './requests.ts';
 import { askedSize, nearestRatio } from './sizes.ts';
 
 const generation: OperationCapabilities = {
@@ -24,7 +24,7 @@ const generation: OperationCapabilities = {
 
 export const imagesApi: OpenrouterApi = {
   path: '/images',
-  operations: { generation, edition: { ...generation, inputs: { max: 16, as: 'either' } } },
+  operations: { generation, edition: { ...generation, inputs: { max: 16, as: 'bytes' } } },
   members(call) {
     const { n, size, quality, background, outputFormat, outputCompression, seed } = call.parameters;
     const isSizeGiven = size !== undefined && size !== 'auto';
@@ -59,5 +59,5 @@ function sizeMembers(size: string | undefined): WireMembers {
 
 function inputReferences({ images }: TargetCall): WireMembers[string] {
   if (images.length === 0) return undefined;
-  return images.map((image) => ({ type: 'image_url', image_url: { url: dataUriOrLink(image) } }));
+  return images.map((image) => ({ type: 'image_url', image_url: { url: dataUri(image) } }));
 }

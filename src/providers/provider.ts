@@ -180,9 +180,12 @@ export interface OperationCapabilities {
 export interface InputCapabilities {
   /** The most pictures that one request can hold. */
   readonly max: number;
-  /** `bytes`: links are fetched before. `link`: uploads are hosted before. `either`: both as they came. */
-  readonly as: 'bytes' | 'link' | 'either';
-  /** Whether the vendor keeps files of its own, which callers may name by id. */
+  /**
+   * `bytes`: links are fetched before, so that no link of a caller's goes to a vendor unread. `link`, for vendors that take
+   * nothing else: uploads are hosted before, and links are judged.
+   */
+  readonly as: 'bytes' | 'link';
+  /** Whether the vendor keeps files of its own, which callers may name by id: they come as `provider-file`. */
   readonly files?: boolean;
 }
 

@@ -10,7 +10,7 @@ const edition: OperationCapabilities = {
   ...generation,
   parameters: { n: 'native' },
   further: [...further, 'strength'],
-  inputs: { max: 1, as: 'either' },
+  inputs: { max: 1, as: 'bytes' },
   mask: 'white',
 };
 /** Styles by name are for the second and the third generation; the models of the fourth refuse them. */

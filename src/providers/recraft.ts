@@ -19,7 +19,7 @@ import { commonWords, faultReader } from './faults.ts';
 import { bearer } from './openai-dialect.ts';
 import { defineProvider, type EncodedCall, type Provider } from './provider.ts';
 import { capabilities, sizesOf, tools } from './recraft-models.ts';
-import { dataUriOrLink, postJson, withoutSlash, type WireMembers } from './requests.ts';
+import { dataUri, postJson, withoutSlash, type WireMembers } from './requests.ts';
 import { nearestSize } from './sizes.ts';
 
 /**
@@ -79,8 +79,8 @@ function encode(call: TargetCall, base: string, strength: number): EncodedCall {
   }
   // Unlike the multipart form, the JSON form takes links and nested members.
   const pictures: WireMembers = {
-    image_url: call.images.map(dataUriOrLink)[0],
-    mask_url: mask === undefined ? undefined : dataUriOrLink(mask),
+    image_url: call.images.map(dataUri)[0],
+    mask_url: mask === undefined ? undefined : dataUri(mask),
   };
   const named = tools.get(model);
   if (named !== undefined) {

@@ -8,7 +8,7 @@ import { commonWords, faultReader } from './faults.ts';
 import { bearer } from './openai-dialect.ts';
 import { defineProvider, type EncodedCall, type OperationCapabilities, type Provider } from './provider.ts';
 import { pollPrediction, refusesContent } from './replicate-jobs.ts';
-import { dataUriOrLink, postJson, present, withoutSlash, type WireMembers } from './requests.ts';
+import { dataUri, postJson, present, withoutSlash, type WireMembers } from './requests.ts';
 import { fittingPixels, nearestRatio } from './sizes.ts';
 
 /**
@@ -43,7 +43,7 @@ export const replicate = defineProvider({
       // Hardly any model that edits has `num_outputs`; as many predictions cost the same.
       maxImages: 1,
       // Data URIs are for small pictures; the API's reference names no bound, clients keep them under 1 MB.
-      inputs: { max: takesSeveral(connection.image_key) ? 10 : 1, as: 'either' },
+      inputs: { max: takesSeveral(connection.image_key) ? 10 : 1, as: 'bytes' },
       // The models that paint within a mask call their picture `image`; the others would pass over a mask in silence.
       ...(connection.image_key === 'image' ? { mask: 'white' } : {}),
     };
@@ -111,10 +111,10 @@ function sizeInputs({ parameters: { size }, unknown }: TargetCall, sizeAs: Conne
 }
 
 function pictureInputs({ images, mask }: TargetCall, imageKey: Connection['image_key']): WireMembers {
-  const pictures = images.map(dataUriOrLink);
+  const pictures = images.map(dataUri);
   return {
     [imageKey]: takesSeveral(imageKey) && pictures.length > 0 ? pictures : pictures[0],
-    mask: mask === undefined ? undefined : dataUriOrLink(mask),
+    mask: mask === undefined ? undefined : dataUri(mask),
   };
 }
 

@@ -54,10 +54,11 @@ export function modelPath(model: string): string {
   return model.split('/').map(modelSegment).join('/');
 }
 
-/** A picture as a data URI, or as the link it is. */
-export function dataUriOrLink(image: InputImage): WireJson {
+/** A picture as a data URI. */
+export function dataUri(image: InputImage): PictureText {
   const { payload, mediaType } = pictureOf(image);
-  return payload.kind === 'link' ? payload.url : new PictureText(payload, `data:${mediaType};base64,`);
+  if (payload.kind === 'link') throw unprepared();
+  return new PictureText(payload, `data:${mediaType};base64,`);
 }
 
 /** A picture as bare base64. */

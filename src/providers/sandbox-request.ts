@@ -136,7 +136,7 @@ function readBody(body: WireBody): RequestBody {
   };
 }
 
-/** The picture behind `{image_url}`, if it came along; undefined for a link or `{file_id}`. */
+/** The picture behind `{image_url}`, undefined for `{file_id}`. */
 function referenced(reference: unknown): ImagePayload | undefined {
   const url = isJsonObject(reference) ? reference['image_url'] : undefined;
   return url instanceof PictureText ? url.payload : undefined;

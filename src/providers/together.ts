@@ -6,7 +6,7 @@ import { object, text } from './answers.ts';
 import { commonWords, type FaultWords } from './faults.ts';
 import { createOpenAiDialect, imagesPath } from './openai-dialect.ts';
 import { defineProvider, type EncodedCall, type OperationCapabilities, type Provider } from './provider.ts';
-import { dataUriOrLink, postJson, withoutSlash, type WireMembers } from './requests.ts';
+import { dataUri, postJson, withoutSlash, type WireMembers } from './requests.ts';
 import { fittingPixels } from './sizes.ts';
 
 /**
@@ -64,8 +64,8 @@ const generation: OperationCapabilities = {
   },
   further: ['negative_prompt', 'guidance_scale', 'steps', 'width', 'height', 'aspect_ratio', 'image_loras'],
 };
-const edition: OperationCapabilities = { ...generation, inputs: { max: 8, as: 'either' } };
-const editionOfOne: OperationCapabilities = { ...edition, inputs: { max: 1, as: 'either' } };
+const edition: OperationCapabilities = { ...generation, inputs: { max: 8, as: 'bytes' } };
+const editionOfOne: OperationCapabilities = { ...edition, inputs: { max: 1, as: 'bytes' } };
 
 const formats: Readonly<Record<ResponseFormat, string>> = { url: 'url', b64_json: 'base64', b64_ephemeral: 'base64' };
 
@@ -124,8 +124,8 @@ function stepsOf(quality: string | undefined, model: string): number | undefined
 function picturesOf({ images, model }: TargetCall): WireMembers {
   const [first] = images;
   if (first === undefined) return {};
-  if (images.length === 1 && !takesReferences(model)) return { image_url: dataUriOrLink(first) };
-  return { reference_images: images.map(dataUriOrLink) };
+  if (images.length === 1 && !takesReferences(model)) return { image_url: dataUri(first) };
+  return { reference_images: images.map(dataUri) };
 }
 
 /** [?] Which type a refusal of the content has is not documented; `nsfw` and moderation have been seen. */

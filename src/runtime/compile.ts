@@ -73,6 +73,7 @@ function compileRoute(file: RouteFile): Route {
     refs: file.refs,
     decode: file.decode,
     maxUploadBytes: file.max_size_upload,
+    imageUrls: file.image_urls,
     strict: file.strict,
     allowProviders: file.allow_providers === undefined ? undefined : new Set(file.allow_providers),
     unsupportedParams: file.unsupported_params,

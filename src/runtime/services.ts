@@ -19,7 +19,11 @@ export interface ServiceSources {
   readonly clock: Clock;
   readonly log: Logger;
   readonly forward: Forwarder;
-  createPictureFetcher(options: { readonly spool: SpoolSettings; readonly log: Logger }): PictureFetcher;
+  createPictureFetcher(options: {
+    readonly spool: SpoolSettings;
+    readonly log: Logger;
+    readonly imageUrls: GatewayFile['image_urls'];
+  }): PictureFetcher;
   /** Where uploads go that are too large for memory. */
   readonly spoolDirectory: string;
 }
@@ -29,7 +33,7 @@ const spoolMemoryBytes = 1024 * 1024;
 
 /** @throws GatewayError when the state or the images cannot be opened */
 export async function openServices(sources: ServiceSources): Promise<StageServices> {
-  const { lease, clock, log } = sources;
+  const { clock, log } = sources;
   const spool = { directory: sources.spoolDirectory, memoryBytes: spoolMemoryBytes };
   return {
     log,
@@ -39,8 +43,16 @@ export async function openServices(sources: ServiceSources): Promise<StageServic
     store: await openStore(sources),
     blobs: await openBlobs(sources),
     forward: sources.forward,
-    pictures: lease.use('pictures', () => sources.createPictureFetcher({ spool, log })),
+    pictures: openPictures(sources, spool),
   };
+}
+
+function openPictures(
+  { config, lease, log, createPictureFetcher }: ServiceSources,
+  spool: SpoolSettings,
+): PictureFetcher {
+  const { image_urls: imageUrls } = config;
+  return lease.use(`pictures:${JSON.stringify(imageUrls)}`, () => createPictureFetcher({ spool, log, imageUrls }));
 }
 
 const neverCalled = (): never => {
@@ -63,7 +75,7 @@ export const inertServices: StageServices = {
     close: neverCalled,
   },
   forward: { forward: neverCalled },
-  pictures: { fetch: neverCalled },
+  pictures: { check: neverCalled, vouch: neverCalled, fetchAll: neverCalled, fetch: neverCalled },
 };
 
 function openStore({ config, registry, lease, clock }: ServiceSources): Promise<Store> {

@@ -2,12 +2,13 @@
 import { GatewayError } from '../errors.ts';
 import { convertMask, type MaskForm } from '../images/codecs.ts';
 import { collectPayload, payloadContent, payloadHead } from '../images/convert-payload.ts';
-import { probeDimensions, type Dimensions } from '../images/probe.ts';
+import { probeDimensions, type Dimensions } from '../images/inspect.ts';
 import type { InputImage, TargetCall, UploadedImage } from '../pipeline/call.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
 import { hostedLink } from '../pipeline/hosted-link.ts';
 import type { StageEnv } from '../pipeline/stage.ts';
-import type { InputCapabilities, OperationCapabilities } from '../providers/provider.ts';
+import type { OperationCapabilities } from '../providers/provider.ts';
+import { createPictureCheck, type PictureParam } from './picture-check.ts';
 
 /** A mask is drawn, so that it shrinks well; this is the largest that OpenAI takes, four times over. */
 const maxMaskBytes = 16 * 1024 * 1024;
@@ -21,65 +22,108 @@ const dimensionsHeadBytes = 512 * 1024;
 
 /**
  * Links fetched where a provider wants bytes, uploads hosted where it wants links, the mask in the provider's form.
- * @throws GatewayError too_many_images, unsupported_parameter, image_url_not_allowed, invalid_image
+ * @throws GatewayError too_many_images, unsupported_parameter, image_url_not_allowed, invalid_image, payload_too_large
  */
-export async function prepareInputs(
+export type PrepareInputs = (
   call: TargetCall,
-  { inputs, mask: maskForm }: OperationCapabilities,
+  capabilities: OperationCapabilities,
   exchange: Exchange,
-  env: StageEnv,
-): Promise<TargetCall> {
-  if (inputs === undefined || call.images.length === 0) return call;
-  if (call.images.length > inputs.max) {
-    const message = `The model takes at most ${inputs.max} input images; these are ${call.images.length}.`;
-    throw new GatewayError('too_many_images', message, { param: 'image' });
+) => Promise<TargetCall>;
+
+export function createInputPreparer(env: StageEnv): PrepareInputs {
+  /** What was behind the links of calls: each is fetched once, however many candidates are tried. */
+  const known = new WeakMap<InputImage, UploadedImage>();
+
+  /** The same pictures with their bytes at hand. */
+  async function atHand(
+    pictures: readonly Picture[],
+    call: TargetCall,
+    exchange: Exchange,
+  ): Promise<readonly Picture[]> {
+    const { signal, route, defer } = exchange;
+    const links = pictures.flatMap(({ image, param }) => {
+      if (image.kind !== 'image' || image.payload.kind !== 'link' || known.has(image)) return [];
+      const check = createPictureCheck(param, call.inputRules);
+      return { image, check, url: image.payload.url, param, see: check.see };
+    });
+    if (links.length > 0) {
+      const fetched = await env.pictures.fetchAll(links, { signal, maxBytes: route.maxUploadBytes, defer });
+      for (const [index, { image, check }] of links.entries()) {
+        const picture = fetched[index];
+        if (picture !== undefined) known.set(image, await check.admit(picture.payload));
+      }
+    }
+    return pictures.map(({ image, param }) => ({ image: known.get(image) ?? image, param }));
   }
-  const images = await Promise.all(call.images.map((image) => inForm(image, 'image', inputs, exchange, env)));
-  if (call.mask === undefined || maskForm === undefined) return { ...call, images };
-  const mask = await maskInForm(call.mask, maskForm, images[0], inputs, exchange, env);
-  return { ...call, images, mask };
+
+  /** The same picture under an address that its provider can fetch it from. */
+  async function linked({ image, param }: Picture, exchange: Exchange): Promise<InputImage> {
+    if (image.kind !== 'image') return image;
+    if (image.payload.kind !== 'link') return { ...image, payload: linkTo(await host(image, param, exchange, env)) };
+    return { ...image, payload: linkTo(await env.pictures.vouch({ url: image.payload.url, param }, exchange.signal)) };
+  }
+
+  return async function prepareInputs(call, { inputs, mask: form }, exchange) {
+    if (inputs === undefined || call.images.length === 0) return call;
+    const { max, as, files = false } = inputs;
+    const pictures = picturesOf(call, form !== undefined);
+    checkNumber(call.images.length, max);
+    if (!files) for (const picture of pictures) refuseFile(picture);
+
+    const taken = as === 'bytes' ? await atHand(pictures, call, exchange) : pictures;
+    const [first] = taken;
+    const ready = taken.map(async (picture) => {
+      const isMask = picture.param === 'mask' && form !== undefined;
+      const turned = isMask
+        ? await inMaskForm(picture, form, first, (mask) => atHand([mask], call, exchange))
+        : picture;
+      return as === 'link' ? linked(turned, exchange) : turned.image;
+    });
+    const images = [...(await allOf(ready))];
+    const mask = pictures.length > call.images.length ? images.pop() : call.mask;
+    return { ...call, images, mask };
+  };
 }
 
-async function inForm(
-  image: InputImage,
-  param: 'image' | 'mask',
-  { as, files = false }: InputCapabilities,
-  exchange: Exchange,
-  env: StageEnv,
-): Promise<InputImage> {
-  if (image.kind === 'provider-file') {
-    if (files) return image;
-    throw new GatewayError('unsupported_parameter', 'The provider keeps no files: send the image itself.', { param });
-  }
-  if (as === 'bytes') return fetched(image, param, exchange, env);
-  if (as === 'link' && image.payload.kind !== 'link') return hosted(image, param, exchange, env);
-  return image;
+/** The values of all. Waits for every one of them, so that nothing is left under way. @throws the first failure in the list */
+async function allOf<Value>(work: readonly Promise<Value>[]): Promise<readonly Value[]> {
+  await Promise.allSettled(work);
+  return Promise.all(work);
 }
 
-/** The picture behind a caller's link. */
-async function fetched(
+interface Picture {
+  readonly image: InputImage;
+  readonly param: PictureParam;
+}
+
+/** The images in their order, and the mask behind them. */
+function picturesOf({ images, mask }: TargetCall, takesMask: boolean): readonly Picture[] {
+  const pictures = images.map((image): Picture => ({ image, param: 'image' }));
+  return mask === undefined || !takesMask ? pictures : [...pictures, { image: mask, param: 'mask' }];
+}
+
+function checkNumber(given: number, max: number): void {
+  if (given <= max) return;
+  const message = `The model takes at most ${max} input images; these are ${given}.`;
+  throw new GatewayError('too_many_images', message, { param: 'image' });
+}
+
+function refuseFile({ image, param }: Picture): void {
+  if (image.kind !== 'provider-file') return;
+  throw new GatewayError('unsupported_parameter', `The provider keeps no files: send the ${param} itself.`, { param });
+}
+
+function linkTo(url: string): { readonly kind: 'link'; readonly url: string; readonly trust: 'caller' } {
+  return { kind: 'link', url, trust: 'caller' };
+}
+
+/** Keeps an upload under an address of the gateway's own for as long as the call lasts. */
+async function host(
   image: UploadedImage,
-  param: 'image' | 'mask',
-  { signal, route, defer }: Exchange,
-  { pictures }: StageEnv,
-): Promise<UploadedImage> {
-  if (image.payload.kind !== 'link') return image;
-  try {
-    const options = { signal, maxBytes: route.maxUploadBytes, trustedOrigin: undefined, defer };
-    return { kind: 'image', ...(await pictures.fetch(image.payload, options)) };
-  } catch (error) {
-    if (!(error instanceof GatewayError) || error.param !== undefined) throw error;
-    throw new GatewayError(error.code, error.message, { param, cause: error.cause });
-  }
-}
-
-/** An upload under an address of the gateway's own, for as long as the call lasts. */
-async function hosted(
-  image: UploadedImage,
-  param: 'image' | 'mask',
+  param: PictureParam,
   { defer, signal }: Exchange,
   { blobs, catalogue, clock }: StageEnv,
-): Promise<UploadedImage> {
+): Promise<string> {
   const { publicUrl, path, signer } = catalogue.hosting;
   if (publicUrl === undefined || path === undefined) {
     const message =
@@ -92,37 +136,25 @@ async function hosted(
   const content = payloadContent(image.payload);
   const name = await blobs.put(content, image.mediaType ?? 'application/octet-stream', options);
   defer(() => blobs.remove(name));
-  const url = hostedLink(publicUrl + path, { name, untilMs: expiresAtMs }, signer);
-  return { ...image, payload: { kind: 'link', url, trust: 'caller' } };
+  return hostedLink(publicUrl + path, { name, untilMs: expiresAtMs }, signer);
 }
 
-async function maskInForm(
-  mask: InputImage,
+/** @param fetch brings the bytes of a mask that is still behind its link */
+async function inMaskForm(
+  mask: Picture,
   form: MaskForm,
-  first: InputImage | undefined,
-  inputs: InputCapabilities,
-  exchange: Exchange,
-  env: StageEnv,
-): Promise<InputImage> {
+  first: Picture | undefined,
+  fetch: (mask: Picture) => Promise<readonly Picture[]>,
+): Promise<Picture> {
   // Masks that need no other form go the way of all pictures.
-  if (form === 'alpha' && !(await lacksAlpha(mask))) return inForm(mask, 'mask', inputs, exchange, env);
-  const { payload } = await fetchedMask(mask, exchange, env);
-  const size = form === 'alpha' ? undefined : await dimensionsOf(first);
-  const bytes = await convertMask(await collectPayload(payload, maxMaskBytes), form, size);
-  return inForm(
-    { kind: 'image', payload: { kind: 'bytes', bytes }, mediaType: 'image/png' },
-    'mask',
-    inputs,
-    exchange,
-    env,
-  );
-}
-
-async function fetchedMask(mask: InputImage, exchange: Exchange, env: StageEnv): Promise<UploadedImage> {
-  if (mask.kind === 'image') return fetched(mask, 'mask', exchange, env);
-  throw new GatewayError('unsupported_parameter', 'The provider keeps no files: send the mask itself.', {
-    param: 'mask',
-  });
+  if (form === 'alpha' && !(await lacksAlpha(mask.image))) return mask;
+  // A vendor that keeps files gets a mask that it has as it is asked for, which is in OpenAI's form.
+  const [here] = await fetch(mask);
+  if (here?.image.kind !== 'image')
+    throw new GatewayError('unsupported_parameter', 'Send the mask itself.', { param: 'mask' });
+  const size = form === 'alpha' ? undefined : await dimensionsOf(first?.image);
+  const bytes = await convertMask(await collectPayload(here.image.payload, maxMaskBytes), form, size);
+  return { param: 'mask', image: { kind: 'image', payload: { kind: 'bytes', bytes }, mediaType: 'image/png' } };
 }
 
 /** Whether a mask certainly has no transparency: any kind of file but a PNG, and a PNG of grey or of colours alone. */

@@ -13,7 +13,7 @@ export type CallMembers = Readonly<Record<string, unknown>>;
 
 /** A call whose pictures have been found but not looked at. */
 export interface DraftCall {
-  readonly call: Omit<ImageCall, 'images' | 'mask'>;
+  readonly call: Omit<ImageCall, 'images' | 'mask' | 'inputRules'>;
   readonly images: readonly PictureSource[];
   readonly mask: PictureSource | undefined;
 }

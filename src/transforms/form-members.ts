@@ -1,9 +1,9 @@
 /** From the parts of a form to the members that the same request would have as JSON. */
-import { createJsonScanner, JsonScanError, type LongText } from '../body/json-scan.ts';
-import type { MultipartForm } from '../body/multipart.ts';
+import { createJsonScanner, JsonScanError, LongText } from '../body/json-scan.ts';
+import type { FormPart } from '../body/multipart.ts';
 import { GatewayError } from '../errors.ts';
 import type { CallMembers } from './call-members.ts';
-import { TakenPicture } from './call-pictures.ts';
+import { isPicturePart, type TakenPicture } from './call-pictures.ts';
 
 const wholeNumbers: ReadonlySet<string> = new Set(['n', 'output_compression', 'partial_images', 'seed']);
 const booleans: ReadonlySet<string> = new Set(['stream']);
@@ -14,8 +14,11 @@ const maxDocumentDepth = 32;
 /** Parts that may come more than once: each is one more of the list. */
 const lists = /^(image|images|mask|fallbacks)(\[\d*\])?$/;
 
-/** Text becomes what it means; text that means nothing of the kind is left for validation to refuse by name. */
-export function formMembers(form: MultipartForm<string | LongText>): CallMembers {
+/**
+ * Text becomes what it means; text that means nothing of the kind is left for validation to refuse by name. Pictures stay
+ * in the order of the form, in whichever form each of them came.
+ */
+export function formMembers(parts: readonly FormPart<TakenPicture | undefined>[]): CallMembers {
   const members = new Map<string, unknown>();
   const add = (name: string, value: unknown): void => {
     if (name === '__proto__') {
@@ -31,19 +34,21 @@ export function formMembers(form: MultipartForm<string | LongText>): CallMembers
       members.set(name, value);
     }
   };
-  for (const [name, text] of form.fields) add(name, coerce(name, text));
-  for (const { name, payload } of form.files) {
-    if (!/^(image|images|mask)(\[\d*\])?$/.test(name)) {
-      throw new GatewayError('invalid_value', `The parameter "${name}" is not a picture.`, { param: name });
-    }
-    add(name, new TakenPicture(payload));
+  for (const part of parts) {
+    if (part.kind === 'field') add(part.name, coerce(part.name, part.value));
+    else if (isPicturePart(part.name)) add(part.name, part.content);
+    else throw noPicture(part.name);
   }
   return Object.fromEntries(members);
 }
 
+function noPicture(name: string): GatewayError {
+  return new GatewayError('invalid_value', `The parameter "${name}" is not a picture.`, { param: name });
+}
+
 /** A long text is left as it is: pictures are looked for later, and numbers are short. */
-function coerce(name: string, text: string | LongText): unknown {
-  if (documents.has(name)) return documentOrText(name, text);
+function coerce(name: string, text: string | LongText | TakenPicture | undefined): unknown {
+  if (documents.has(name) && (typeof text === 'string' || text instanceof LongText)) return documentOrText(name, text);
   if (typeof text !== 'string') return text;
   if (wholeNumbers.has(name) && /^-?\d{1,15}$/.test(text)) return Number(text);
   if (booleans.has(name) && (text === 'true' || text === 'false')) return text === 'true';

@@ -1,43 +1,47 @@
 import schema from '../../schemas/stages/parse.schema.json' with { type: 'json' };
-import { createDataUriReader, InvalidDataUri, isDataUri } from '../body/data-uri.ts';
-import { JsonScanError, scanJson, type LongTextSink } from '../body/json-scan.ts';
+import { createDataUriReader, InvalidDataUri, isDataUri, type ByteSink } from '../body/data-uri.ts';
+import { JsonScanError, scanJson } from '../body/json-scan.ts';
 import { readMultipart } from '../body/multipart.ts';
 import { createSpool, type Spool } from '../body/spool.ts';
 import { GatewayError } from '../errors.ts';
 import type { ParseConfig } from '../generated/stages/parse.ts';
-import { InvalidBase64 } from '../images/base64.ts';
 import { isJsonObject } from '../json.ts';
-import type { InputImage } from '../pipeline/call.ts';
+import type { InputImage, InputRules } from '../pipeline/call.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
-import { defineStage, type SpoolSettings } from '../pipeline/stage.ts';
+import { defineStage, type PictureFetcher, type SpoolSettings } from '../pipeline/stage.ts';
 import { draftCall, isPictureMember, type CallMembers } from './call-members.ts';
-import { identify, TakenPicture, type PictureParam, type PictureSource } from './call-pictures.ts';
+import { isPicturePart, pictureParam, TakenPicture, type PictureSource } from './call-pictures.ts';
 import { formMembers } from './form-members.ts';
+import { createPictureCheck, type PictureParam } from './picture-check.ts';
 
 /**
  * Body → canonical call, whether it came as JSON or as a form, with pictures as files, links or data URIs. Pictures are
- * taken in as bytes while they arrive, large ones into temporary files that are gone when the exchange is over.
+ * taken in as bytes while they arrive, large ones into temporary files that are gone when the exchange is over. Links are
+ * only judged here: they are followed once it is known that the call may be made.
  */
 export const parse = defineStage({
   name: 'parse',
   schema,
   reads: [],
   writes: ['call'],
-  create({ max_images: maxImages }: ParseConfig, env) {
+  create({ max_images: maxImages, max_pixels: maxPixels, strip_metadata: stripMetadata }: ParseConfig, env) {
+    const rules: InputRules = { maxPixels, stripMetadata };
     return async function parse(exchange) {
-      const taking: Taking = { exchange, spool: env.spool };
+      const taking: Taking = { exchange, rules, spool: env.spool, pictures: env.pictures };
       const draft = draftCall(await readMembers(taking), exchange.route, maxImages);
       const images: InputImage[] = [];
       for (const source of draft.images) images.push(await resolvePicture(source, taking));
       const mask = draft.mask === undefined ? undefined : await resolvePicture(draft.mask, taking);
-      return { call: { ...draft.call, images, mask } };
+      return { call: { ...draft.call, images, mask, inputRules: rules } };
     };
   },
 });
 
 interface Taking {
   readonly exchange: Exchange;
+  readonly rules: InputRules;
   readonly spool: SpoolSettings;
+  readonly pictures: PictureFetcher;
 }
 
 /** The largest JSON around the pictures. */
@@ -71,23 +75,12 @@ async function readDocument(taking: Taking): Promise<unknown> {
       maxDepth: maxJsonDepth,
       longTextBytes,
       onLongText: ([member], head) =>
-        isPictureMember(member) && isDataUri(head) ? pictureSink(paramOf(member), taking) : undefined,
+        isPictureMember(member) && isDataUri(head) ? dataUriSink(pictureParam(member), taking) : undefined,
     });
   } catch (error) {
     if (error instanceof JsonScanError) throw new GatewayError('invalid_json', error.message);
     throw error;
   }
-}
-
-/** Takes in the picture of a data URI where it stands in the document. */
-function pictureSink(param: PictureParam, taking: Taking): LongTextSink {
-  const reader = createDataUriReader(openSpool(taking));
-  return {
-    ...reader,
-    write: (slice) => asInvalidImage(param, () => reader.write(slice)),
-    // Stands in the document in place of the text.
-    finish: async () => new TakenPicture(await asInvalidImage(param, () => reader.finish())),
-  };
 }
 
 async function readForm(contentType: string, taking: Taking): Promise<CallMembers> {
@@ -103,9 +96,53 @@ async function readForm(contentType: string, taking: Taking): Promise<CallMember
       headerPairs: 32,
     },
     longTextBytes,
-    openFile: () => openSpool(taking),
+    openFile({ name }) {
+      // A part of another name is refused for its name, whatever is in it.
+      return isPicturePart(name) ? pictureSink(pictureParam(name), taking) : ignored;
+    },
+    openLongField: (name, head) =>
+      isPicturePart(name) && isDataUri(head) ? dataUriSink(pictureParam(name), taking) : undefined,
   });
   return formMembers(form);
+}
+
+/** For what is not looked at. */
+const ignored: ByteSink<undefined> = {
+  write: () => Promise.resolve(),
+  finish: () => Promise.resolve(undefined),
+  discard: () => Promise.resolve(),
+};
+
+/** Takes a picture's bytes in. Its writing and finishing throw GatewayError invalid_image, payload_too_large, overloaded. */
+function pictureSink(param: PictureParam, taking: Taking): ByteSink<TakenPicture> {
+  const spool = openSpool(taking);
+  const check = createPictureCheck(param, taking.rules);
+  return {
+    async write(chunk) {
+      check.see(chunk);
+      await spool.write(chunk);
+    },
+    finish: async () => new TakenPicture(await check.admit(await spool.finish())),
+    discard: () => spool.discard(),
+  };
+}
+
+/** Takes in the picture that a data URI stands for, piece by piece. */
+function dataUriSink(param: PictureParam, taking: Taking): ByteSink<TakenPicture> {
+  const reader = createDataUriReader(pictureSink(param, taking));
+  const asInvalidImage = async <Value>(work: Promise<Value>): Promise<Value> => {
+    try {
+      return await work;
+    } catch (error) {
+      if (!(error instanceof InvalidDataUri)) throw error;
+      throw new GatewayError('invalid_image', error.message, { param });
+    }
+  };
+  return {
+    write: (slice) => asInvalidImage(reader.write(slice)),
+    finish: () => asInvalidImage(reader.finish()),
+    discard: () => reader.discard(),
+  };
 }
 
 /** A place for one picture, given up when the exchange is over. */
@@ -121,33 +158,27 @@ function openSpool({ exchange, spool }: Taking): Spool {
 }
 
 async function resolvePicture(source: PictureSource, taking: Taking): Promise<InputImage> {
-  const { param } = source;
   switch (source.kind) {
     case 'taken':
-      return asInvalidImage(param, () => identify(source.payload, param));
+      return source.image;
     case 'data-uri': {
-      const reader = createDataUriReader(openSpool(taking));
-      return asInvalidImage(param, async () => {
-        for (const slice of source.slices) await reader.write(slice);
-        return identify(await reader.finish(), param);
-      });
+      const sink = dataUriSink(source.param, taking);
+      for (const slice of source.slices) await sink.write(slice);
+      return (await sink.finish()).image;
     }
     case 'link':
+      checkLink(source, taking);
       return { kind: 'image', payload: { kind: 'link', url: source.url, trust: 'caller' }, mediaType: undefined };
     case 'provider-file':
       return { kind: 'provider-file', id: source.id };
   }
 }
 
-function paramOf(member: string | number | undefined): PictureParam {
-  return typeof member === 'string' && member.startsWith('mask') ? 'mask' : 'image';
-}
-
-async function asInvalidImage<Value>(param: PictureParam, take: () => Promise<Value>): Promise<Value> {
-  try {
-    return await take();
-  } catch (error) {
-    if (!(error instanceof InvalidDataUri || error instanceof InvalidBase64)) throw error;
-    throw new GatewayError('invalid_image', error.message, { param });
+/** @throws GatewayError image_url_not_allowed */
+function checkLink(link: PictureSource & { kind: 'link' }, { exchange, pictures }: Taking): void {
+  if (!exchange.route.imageUrls) {
+    const message = 'This route takes no image URLs: send the picture itself, as a file or a data URI.';
+    throw new GatewayError('image_url_not_allowed', message, { param: link.param });
   }
+  pictures.check(link);
 }

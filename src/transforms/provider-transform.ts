@@ -5,7 +5,7 @@ import { wireNames, type ImageParameters, type TargetCall } from '../pipeline/ca
 import { defineStage } from '../pipeline/stage.ts';
 import { targetCall } from '../pipeline/target-call.ts';
 import type { OperationCapabilities } from '../providers/provider.ts';
-import { prepareInputs } from './call-inputs.ts';
+import { createInputPreparer } from './call-inputs.ts';
 import { owedFormat, type OwedFormat } from './output-format.ts';
 
 /**
@@ -19,6 +19,7 @@ export const providerTransform = defineStage({
   writes: ['upstream'],
   create(_config, env) {
     const canHost = env.catalogue.hosting.path !== undefined;
+    const prepareInputs = createInputPreparer(env);
 
     return async function providerTransform(exchange) {
       const { call, target, responseHeaders, route } = exchange;
@@ -35,7 +36,7 @@ export const providerTransform = defineStage({
       const passed = route.unsupportedParams === 'pass' ? sendable(refused) : {};
       // Further members go where the vendor has its parameters, and so does what it is said not to have.
       const asked = { ...taken, unknown: { ...taken.unknown, ...passed } };
-      const ready = await prepareInputs(asked, capabilities, exchange, env);
+      const ready = await prepareInputs(asked, capabilities, exchange);
       const parts = portions(ready, capabilities.maxImages);
       const encoded = parts.map((part) => ({ call: part, ...provider.encode(part) }));
       // A format that the provider left out is made by the gateway.

@@ -1,15 +1,16 @@
 import schema from '../../schemas/stages/response-normalise.schema.json' with { type: 'json' };
 import { GatewayError } from '../errors.ts';
 import type { ResponseNormaliseConfig } from '../generated/stages/response-normalise.ts';
-import { payloadByteLength, payloadHead } from '../images/convert-payload.ts';
-import { probeDimensions } from '../images/probe.ts';
+import { payloadByteLength, payloadBytes, payloadHead } from '../images/convert-payload.ts';
+import { inspectPicture, probeDimensions } from '../images/inspect.ts';
 import { createRecoder, type Recoder } from '../images/recoder.ts';
+import { withoutMetadata } from '../images/strip.ts';
 import type { Operation, TargetCall } from '../pipeline/call.ts';
 import type { ExchangeView } from '../pipeline/exchange.ts';
 import type { ImagesResponse } from '../pipeline/response.ts';
 import { completeResult, type ImageAnswer, type ImageResult, type ResultImage } from '../pipeline/result.ts';
 import type { Target } from '../pipeline/settings.ts';
-import { defineStage, type PictureFetcher } from '../pipeline/stage.ts';
+import { ConfigError, defineStage, type PictureFetcher } from '../pipeline/stage.ts';
 import { targetCall } from '../pipeline/target-call.ts';
 import type { AnsweredPart } from '../pipeline/upstream.ts';
 import { addUsage } from '../pipeline/wire-usage.ts';
@@ -26,17 +27,22 @@ export const responseNormalise = defineStage({
   schema,
   reads: ['call', 'target', 'reply'],
   writes: ['result', 'response'],
-  create({ extras }: ResponseNormaliseConfig, env) {
+  create({ extras, strip_metadata: strip }: ResponseNormaliseConfig, env) {
     const canHost = env.catalogue.hosting.path !== undefined;
+    if (strip && !canHost) {
+      const message =
+        'pictures without metadata go out as links of the gateway’s own: it needs a route that serves hosted images';
+      throw new ConfigError('/strip_metadata', message);
+    }
     const recoder = env.share('recoder', () => createRecoder({ atOnce: 2, maxWaiting: 256 }));
-    const services: Omit<Delivery, 'owed'> = { canHost, recoder, pictures: env.pictures };
+    const services: Omit<Delivery, 'owed'> = { canHost, recoder, strip, pictures: env.pictures };
 
     return async function responseNormalise(exchange) {
       const { target, reply: outcomes } = exchange;
       const call = targetCall(exchange.call, target);
       const asksCost = exchange.request.query.get('embed_costs') === 'true';
       const wanted = asksCost && !extras.includes('cost') ? [...extras, 'cost' as const] : extras;
-      const response = responseTo(call, target, { extras: wanted, canHost });
+      const response = responseTo(call, target, { extras: wanted, canHost, strip });
       const capabilities = target.entity.provider.capabilities(target.model, call.operation);
       const owed = capabilities === undefined ? undefined : await owedFormat(call, capabilities);
       const delivery: Delivery = { ...services, owed };
@@ -61,6 +67,8 @@ interface Delivery {
   /** Whether the gateway can hand out links of its own. */
   readonly canHost: boolean;
   readonly recoder: Recoder;
+  /** Whether pictures go out without their metadata. */
+  readonly strip: boolean;
   /** The file format that is still to be made. */
   readonly owed: OwedFormat | undefined;
 }
@@ -70,12 +78,16 @@ type View = ExchangeView<'call' | 'target' | 'reply'>;
 function responseTo(
   call: TargetCall,
   target: Target,
-  { extras, canHost }: { readonly extras: ImagesResponse['extras']; readonly canHost: boolean },
+  {
+    extras,
+    canHost,
+    strip,
+  }: { readonly extras: ImagesResponse['extras']; readonly canHost: boolean; readonly strip: boolean },
 ): ImagesResponse {
   const own = ownForm(target, call.operation, canHost);
   const form = call.responseFormat === 'b64_ephemeral' ? 'b64_json' : (call.responseFormat ?? own);
   const framing = call.stream ? 'events' : 'json';
-  const passThrough = framing === 'json' && extras.length === 0 && form !== 'url';
+  const passThrough = framing === 'json' && extras.length === 0 && form !== 'url' && !strip;
   return { kind: 'images', form, framing, extras, passThrough };
 }
 
@@ -227,13 +239,19 @@ async function imageInForm(
   image: ResultImage,
   { responseFormat, stream }: TargetCall,
   exchange: View,
-  { pictures, canHost, recoder, owed }: Delivery,
+  { pictures, canHost, recoder, strip, owed }: Delivery,
 ): Promise<ResultImage> {
   const wantsLinks = responseFormat === 'url' || responseFormat === undefined;
   // A link without TLS is that of a server of our own, which callers need not know of.
   const isOurs = canHost && image.payload.kind === 'link' && !image.payload.url.startsWith('https:');
   const mayStay = wantsLinks && !stream && exchange.route.urlMode === 'provider' && !isOurs;
-  if (mayStay && owed === undefined) return image;
+  if (mayStay && owed === undefined && !strip) return image;
   const fetched = await withBytes(image, exchange.target, exchange, pictures);
-  return owed === undefined ? fetched : inOwedFormat(fetched, owed, recoder, exchange.signal);
+  const made = owed === undefined ? fetched : await inOwedFormat(fetched, owed, recoder, exchange.signal);
+  return strip ? withoutItsMetadata(made) : made;
+}
+
+async function withoutItsMetadata(image: ResultImage): Promise<ResultImage> {
+  const { edits } = await inspectPicture(payloadBytes(image.payload));
+  return { ...image, payload: await withoutMetadata(image.payload, edits) };
 }

@@ -80,7 +80,7 @@ stageContract({
 
 stageContract({
   definition: parse,
-  config: { max_images: 16 },
+  config: { max_images: 16, max_pixels: 1_000_000, strip_metadata: false },
   env: makeStageEnv(),
   exchange: (signal) => {
     const document = { prompt: 'a lighthouse', image: `data:image/png;base64,${picture.toString('base64')}` };
@@ -125,7 +125,7 @@ stageContract({
 
 stageContract({
   definition: responseNormalise,
-  config: { extras: [] },
+  config: { extras: [], strip_metadata: false },
   env: makeStageEnv(pictures),
   exchange: (signal) =>
     makeExchange(
@@ -136,7 +136,7 @@ stageContract({
 
 stageContract({
   definition: responseNormalise,
-  config: { extras: ['latency'] },
+  config: { extras: ['latency'], strip_metadata: false },
   env: makeStageEnv(pictures),
   exchange: (signal) => {
     const call = makeCall({ responseFormat: 'b64_json' });

@@ -279,9 +279,9 @@ export interface OperationFile {
      */
     max: number;
     /**
-     * bytes: links are fetched first, for `base64()`, `dataUri()` and files. link: uploads are hosted first, for `link()`. either: both as they came, for `dataUri()`.
+     * bytes: links are fetched first, for `base64()`, `dataUri()` and files. link: uploads are hosted first, for `link()`.
      */
-    as: 'bytes' | 'link' | 'either';
+    as: 'bytes' | 'link';
   };
   /**
    * How the part to change is marked in `call.mask`: by an alpha of 0, or as the white or black part of a grey picture. To be given when the request reads `call.mask`.

@@ -7,4 +7,8 @@ export interface ResponseNormaliseConfig {
    * Items: One addition.
    */
   extras: ('latency' | 'cost' | 'routing')[];
+  /**
+   * Give the pictures out without their metadata: EXIF (but for the orientation), XMP, IPTC, C2PA and texts of PNG, JPEG and WebP. The pixels stay as they are. A provider's link is then fetched, so the file needs a route that serves hosted images.
+   */
+  strip_metadata: boolean;
 }

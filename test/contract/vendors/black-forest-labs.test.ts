@@ -77,7 +77,7 @@ describe('black-forest-labs', () => {
     });
     expect(provider.capabilities('flux-pro-1.0-fill', 'generation')).toBeUndefined();
     expect(provider.capabilities('flux-pro-1.0-expand', 'edition')?.mask).toBeUndefined();
-    expect(provider.capabilities('flux-2-pro', 'edition')).toMatchObject({ inputs: { max: 8, as: 'either' } });
+    expect(provider.capabilities('flux-2-pro', 'edition')).toMatchObject({ inputs: { max: 8, as: 'bytes' } });
     expect(provider.capabilities('flux-dev', 'edition')).toBeUndefined();
     expect(provider.capabilities('flux-3-image', 'generation')?.parameters).not.toHaveProperty('seed');
   });

@@ -69,7 +69,7 @@ describe('how fal is reached', () => {
   ])('with %s gives %s the mask %s, and %i pictures', (imageKey, model, mask, max) => {
     const capabilities = connect({ image_key: imageKey }).capabilities(model, 'edition');
     expect(capabilities?.mask).toBe(mask);
-    expect(capabilities?.inputs).toEqual({ max, as: 'either' });
+    expect(capabilities?.inputs).toEqual({ max, as: 'bytes' });
   });
 
   it.each(['..', 'fal-ai/../secrets', 'fal-ai//flux', '', '/'])(

@@ -50,7 +50,7 @@ describe('fireworks', () => {
     expect(provider.capabilities('flux-1-dev-fp8', 'edition')).toBeUndefined();
     expect(provider.capabilities('SSD-1B', 'edition')).toBeUndefined();
     const edition = provider.capabilities('accounts/fireworks/models/flux-kontext-max', 'edition');
-    expect(edition).toMatchObject({ nativeForm: 'url', inputs: { max: 1, as: 'either' } });
+    expect(edition).toMatchObject({ nativeForm: 'url', inputs: { max: 1, as: 'bytes' } });
     expect(edition?.mask).toBeUndefined();
     expect(edition?.parameters).not.toHaveProperty('moderation');
   });

@@ -39,7 +39,7 @@ describe('what Replicate’s models take', () => {
     ['input_images', 10, undefined],
   ])('with %s takes %i pictures, and a mask: %s', (imageKey, max, mask) => {
     const capabilities = connect({ image_key: imageKey }).capabilities('a/b', 'edition');
-    expect(capabilities?.inputs).toEqual({ max, as: 'either' });
+    expect(capabilities?.inputs).toEqual({ max, as: 'bytes' });
     expect(capabilities?.mask).toBe(mask);
   });
 

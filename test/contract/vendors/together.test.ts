@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import type { TargetCall } from '../../../src/pipeline/call.ts';
+import { PictureText } from '../../../src/pipeline/upstream.ts';
 import type { EncodedCall } from '../../../src/providers/provider.ts';
 import { together } from '../../../src/providers/together.ts';
-import { linked, makeTargetCall } from '../../fixtures/providers/calls.ts';
+import { makeTargetCall, uploaded } from '../../fixtures/providers/calls.ts';
+import { png } from '../../fixtures/pictures.ts';
 import { providerConfig } from '../../fixtures/providers/config.ts';
 import { togetherFixtures } from '../../fixtures/providers/together.ts';
 import { providerContract } from '../provider-contract.ts';
@@ -72,24 +74,27 @@ describe('together', () => {
   it.each([
     [schnell, undefined],
     ['black-forest-labs/FLUX.1.1-pro', undefined],
-    ['black-forest-labs/FLUX.1-kontext-max', { max: 1, as: 'either' }],
-    ['black-forest-labs/FLUX.2-pro', { max: 8, as: 'either' }],
-    ['google/flash-image-2.5', { max: 8, as: 'either' }],
-    ['Qwen/Qwen-Image-Edit', { max: 8, as: 'either' }],
+    ['black-forest-labs/FLUX.1-kontext-max', { max: 1, as: 'bytes' }],
+    ['black-forest-labs/FLUX.2-pro', { max: 8, as: 'bytes' }],
+    ['google/flash-image-2.5', { max: 8, as: 'bytes' }],
+    ['Qwen/Qwen-Image-Edit', { max: 8, as: 'bytes' }],
   ])('edits with %s: %j', (model, inputs) => {
     expect(provider.capabilities(model, 'edition')?.inputs).toEqual(inputs);
     expect(provider.capabilities(model, 'edition')?.mask).toBeUndefined();
     expect(provider.capabilities(model, 'generation')).toMatchObject({ maxImages: 4, nativeForm: 'url' });
   });
 
+  const picture = png();
+  const inlined = new PictureText({ kind: 'bytes', bytes: picture }, 'data:image/png;base64,');
+
   it.each([
-    ['black-forest-labs/FLUX.1-kontext-pro', 1, { image_url: 'https://a.test/0' }],
-    ['Qwen/Qwen-Image-Edit', 1, { image_url: 'https://a.test/0' }],
-    ['Qwen/Qwen-Image-Edit', 2, { reference_images: ['https://a.test/0', 'https://a.test/1'] }],
-    ['black-forest-labs/FLUX.2-dev', 1, { reference_images: ['https://a.test/0'] }],
-    ['google/gemini-3-pro-image', 1, { reference_images: ['https://a.test/0'] }],
+    ['black-forest-labs/FLUX.1-kontext-pro', 1, { image_url: inlined }],
+    ['Qwen/Qwen-Image-Edit', 1, { image_url: inlined }],
+    ['Qwen/Qwen-Image-Edit', 2, { reference_images: [inlined, inlined] }],
+    ['black-forest-labs/FLUX.2-dev', 1, { reference_images: [inlined] }],
+    ['google/gemini-3-pro-image', 1, { reference_images: [inlined] }],
   ])('names pictures as %s takes them (%i)', (model, count, members) => {
-    const images = Array.from({ length: count }, (_, index) => linked(`https://a.test/${String(index)}`));
+    const images = Array.from({ length: count }, () => uploaded(picture, 'image/png'));
     expect(sent({ model, operation: 'edition', images }).members).toEqual(members);
   });
 });

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { LongText } from '../../../src/body/long-text.ts';
-import { readMultipart, type FileInfo, type FileSink, type MultipartLimits } from '../../../src/body/multipart.ts';
+import { readMultipart, type FileInfo, type MultipartLimits, type PartSink } from '../../../src/body/multipart.ts';
 import { GatewayError } from '../../../src/errors.ts';
 import { fieldPart, filePart, writeForm, type WrittenPart } from './form-writer.ts';
 import { bytewise, cut, cuts, sourceOf, stream } from './pieces.ts';
@@ -24,7 +24,7 @@ interface RecordedSink {
 }
 
 /** Sinks that keep their bytes in memory and take their time over it. */
-function createSinks(failure?: Error): { readonly all: RecordedSink[]; openFile(info: FileInfo): FileSink } {
+function createSinks(failure?: Error): { readonly all: RecordedSink[]; openFile(info: FileInfo): PartSink<Buffer> } {
   const all: RecordedSink[] = [];
   return {
     all,
@@ -39,7 +39,7 @@ function createSinks(failure?: Error): { readonly all: RecordedSink[]; openFile(
         },
         finish() {
           recorded.finished = true;
-          return { kind: 'bytes', bytes: Buffer.concat(recorded.written) };
+          return Buffer.concat(recorded.written);
         },
         discard() {
           recorded.discarded += 1;
@@ -66,15 +66,17 @@ async function read(
     sinks?: ReturnType<typeof createSinks>;
   } = {},
 ): Promise<unknown> {
-  const form = await readMultipart(sourceOf(toStream(pieces)), type, {
+  const parts = await readMultipart(sourceOf(toStream(pieces)), type, {
     limits: { ...roomy, ...limits },
-    openFile: sinks.openFile,
+    openFile: (info) => sinks.openFile(info),
   });
-  const files = form.files.map(({ name, fileName, declaredType, payload }) => {
-    if (payload.kind !== 'bytes') throw new Error('expected bytes');
-    return { name, fileName, declaredType, content: Buffer.from(payload.bytes) };
+  const fields = parts.flatMap((part) => (part.kind === 'field' ? [[part.name, part.value]] : []));
+  const files = parts.flatMap((part) => {
+    if (part.kind !== 'file') return [];
+    const { name, fileName, declaredType, content } = part;
+    return { name, fileName, declaredType, content };
   });
-  return { fields: form.fields, files };
+  return { fields, files };
 }
 
 function readParts(...parts: readonly WrittenPart[]): Promise<unknown> {
@@ -236,15 +238,68 @@ describe('readMultipart', () => {
     const long = `data:image/png;base64,${'QUJD'.repeat(1000)}`;
     const body = writeForm('XX', [fieldPart('image', long), fieldPart('prompt', 'x'.repeat(100))]);
     const { openFile } = createSinks();
-    const form = await readMultipart(sourceOf(stream([body])), contentType, {
+    const parts = await readMultipart(sourceOf(stream([body])), contentType, {
       limits: roomy,
       openFile,
       longTextBytes: 100,
     });
-    const [[, image] = [], [, prompt] = []] = form.fields;
+    const [image, prompt] = parts.map((part) => (part.kind === 'field' ? part.value : undefined));
     expect(image).toBeInstanceOf(LongText);
     expect((image as LongText).toText()).toBe(long);
     expect(prompt).toBe('x'.repeat(100));
+  });
+
+  it('hands long fields on as they come, to whoever wants them by their name and beginning', async () => {
+    const long = `data:image/png;base64,${'QUJD'.repeat(1000)}`;
+    const body = writeForm('XX', [
+      fieldPart('image', long),
+      filePart('image', 'a.png', 'bytes'),
+      fieldPart('prompt', 'y'.repeat(500)),
+      fieldPart('image', 'short'),
+      {
+        headers: ['Content-Disposition: form-data; name="mask"', 'Content-Type: text/plain; charset=latin1'],
+        content: long,
+      },
+    ]);
+    const asked: unknown[] = [];
+    const { openFile, all } = createSinks();
+    for (const pieces of [[body], bytewise(body)]) {
+      const parts = await readMultipart(sourceOf(stream(pieces)), contentType, {
+        limits: roomy,
+        openFile,
+        longTextBytes: 100,
+        openLongField(name, head) {
+          asked.push([name, Buffer.from(head.subarray(0, 5)).toString()]);
+          return name === 'image' ? openFile({ name, fileName: 'field', mediaType: undefined }) : undefined;
+        },
+      }).catch((error: unknown) => error);
+      // A long text that is not in UTF-8 would have to be decoded.
+      expect(parts).toMatchObject({ code: 'invalid_multipart', param: 'mask' });
+    }
+    const once = [
+      ['image', 'data:'],
+      ['prompt', 'yyyyy'],
+    ];
+    expect(asked).toEqual([...once, ...once]);
+    expect(all.map(({ written }) => Buffer.concat(written).toString())).toEqual([long, 'bytes', long, 'bytes']);
+    expect(all.map(({ discarded }) => discarded)).toEqual([1, 1, 1, 1]);
+  });
+
+  it('keeps fields and files in the order of the form', async () => {
+    const { openFile } = createSinks();
+    const body = writeForm('XX', [
+      filePart('image', 'a.png', 'one'),
+      fieldPart('image', 'two'),
+      filePart('image', 'b.png', 'three'),
+      fieldPart('image', 'four'),
+    ]);
+    const parts = await readMultipart(sourceOf(stream([body])), contentType, { limits: roomy, openFile });
+    expect(parts.map((part) => (part.kind === 'file' ? part.content.toString() : part.value))).toEqual([
+      'one',
+      'two',
+      'three',
+      'four',
+    ]);
   });
 
   it('reads no further while a sink is busy', async () => {
@@ -265,7 +320,7 @@ describe('readMultipart', () => {
           reached.resolve();
           return gate.promise;
         },
-        finish: () => ({ kind: 'bytes', bytes: new Uint8Array() }),
+        finish: () => undefined,
         discard() {},
       }),
     });

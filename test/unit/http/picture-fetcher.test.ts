@@ -1,90 +1,33 @@
 import { once } from 'node:events';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { createServer as createHttpServer, type RequestListener } from 'node:http';
-import { createServer as createHttpsServer } from 'node:https';
-import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
+import { readdir } from 'node:fs/promises';
+import type { RequestListener } from 'node:http';
+import { createServer as createTcpServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { collect } from '../../../src/body/byte-source.ts';
 import { GatewayError } from '../../../src/errors.ts';
 import { isPublicAddress } from '../../../src/http/address-guard.ts';
-import { createPictureFetcher, type PictureNetwork } from '../../../src/http/picture-fetcher.ts';
 import type { ImagePayload, LinkPayload } from '../../../src/images/payload.ts';
-import type { Logger } from '../../../src/log.ts';
-import type { FetchedPicture, FetchPictureOptions, PictureFetcher } from '../../../src/pipeline/stage.ts';
-import { jpeg, png, randomPng } from '../../fixtures/pictures.ts';
+import type { FetchedPicture, FetchPictureOptions } from '../../../src/pipeline/stage.ts';
+import { jpeg, randomPng } from '../../fixtures/pictures.ts';
+import { picture, portOf, startPictureServers, type PictureServers, type Replaced } from './picture-network.ts';
 
-/** For `pictures.test` and `elsewhere.test`, valid from 2020 to 2119, signed by itself. Protects nothing but these tests. */
-const certificate = `-----BEGIN CERTIFICATE-----
-MIIBfDCCASOgAwIBAgIBATAKBggqhkjOPQQDAjAYMRYwFAYDVQQDDA1waWN0dXJl
-cy50ZXN0MCAXDTIwMDEwMTAwMDAwMFoYDzIxMjAwMTAxMDAwMDAwWjAYMRYwFAYD
-VQQDDA1waWN0dXJlcy50ZXN0MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEcACr
-wqP2uRL5FHyONDRPvYpKZho+YqbL7SRyh8+piStTBuH9txnPL7+bS91FfJ/9EvvL
-MKe12pom9UYdngjJ2aNcMFowKAYDVR0RBCEwH4INcGljdHVyZXMudGVzdIIOZWxz
-ZXdoZXJlLnRlc3QwDwYDVR0TAQH/BAUwAwEB/zAdBgNVHQ4EFgQUfT5imPlydse0
-Gu7MrQvxZKktKUYwCgYIKoZIzj0EAwIDRwAwRAIgM3jn4cC/3GMcZA/fXkNczFdO
-+0tQrNrRfZCVceUBofgCIHnwwR5hvKbhwfZ2uzMFBtTK1MTkx3/upa2c8J4WCKXq
------END CERTIFICATE-----`;
-const privateKey = `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgC7WTlnLwD9TA8YEZ
-yAXepQkcel3YCmRhMQc60xKL5QShRANCAARwAKvCo/a5EvkUfI40NE+9ikpmGj5i
-psvtJHKHz6mJK1MG4f23Gc8vv5tL3UV8n/0S+8swp7Xamib1Rh2eCMnZ
------END PRIVATE KEY-----`;
-
-const picture = png({ width: 30, height: 30 });
 const maxBytes = 2_000_000;
-
-/** The public internet of these tests: an https server, reached by the names in `hosts`. */
-let publicPort: number;
-/** A provider on our own network: plain http. */
-let internalOrigin: string;
-let spoolDirectory: string;
-const servers: Server[] = [];
-
-/** Reset for each test. */
-let answer: RequestListener;
-let hosts: Record<string, readonly string[]>;
-let connections: number;
-let resolved: string[];
+let net: PictureServers;
 
 beforeAll(async () => {
-  spoolDirectory = await mkdtemp(join(tmpdir(), 'pinhole-fetch-'));
-  const onRequest: RequestListener = (request, response) => answer(request, response);
-  publicPort = await listen(createHttpsServer({ key: privateKey, cert: certificate }, onRequest));
-  internalOrigin = `http://127.0.0.1:${await listen(createHttpServer(onRequest))}`;
+  net = await startPictureServers();
 });
-afterAll(async () => {
-  for (const server of servers) server.close();
-  await rm(spoolDirectory, { recursive: true, force: true });
-});
-beforeEach(() => {
-  answer = (_request, response) => response.end(picture);
-  hosts = { 'pictures.test': ['127.0.0.1'], 'elsewhere.test': ['127.0.0.1'] };
-  connections = 0;
-  resolved = [];
-});
+afterAll(() => net.close());
+beforeEach(() => net.reset());
 
-async function listen(server: Server): Promise<number> {
-  servers.push(server);
-  server.on('connection', () => (connections += 1));
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return portOf(server);
-}
-
-function portOf(server: Server): number {
-  // A listening TCP server has no other address
-  return (server.address() as AddressInfo).port;
-}
-
-const link = (path = '/', host = 'pictures.test'): string => `https://${host}:${publicPort}${path}`;
+const link = (path?: string, host?: string): string => net.link(path, host);
 
 describe('a picture behind a public link', () => {
   it('is fetched, and its type told by its bytes', async () => {
     const photo = await jpeg();
-    answer = (_request, response) => response.writeHead(200, { 'content-type': 'text/html' }).end(photo);
+    net.answer = (_request, response) => response.writeHead(200, { 'content-type': 'text/html' }).end(photo);
     const { payload, mediaType } = await fetchPicture(link());
     expect(mediaType).toBe('image/jpeg');
     expect((await bytesOf(payload)).equals(photo)).toBe(true);
@@ -92,7 +35,7 @@ describe('a picture behind a public link', () => {
 
   it('is asked for with path and query as they are, and nothing that says who asks', async () => {
     const asked: unknown[] = [];
-    answer = ({ url, method, headers }, response) => {
+    net.answer = ({ url, method, headers }, response) => {
       asked.push({ url, method, headers });
       response.end(picture);
     };
@@ -102,7 +45,7 @@ describe('a picture behind a public link', () => {
         url: '/a%20b?signature=x%2Fy&z',
         method: 'GET',
         headers: {
-          host: `pictures.test:${publicPort}`,
+          host: `pictures.test:${net.publicPort}`,
           connection: 'keep-alive',
           accept: 'image/*',
           'accept-encoding': 'identity',
@@ -114,18 +57,18 @@ describe('a picture behind a public link', () => {
 
   it('goes to a temporary file when it is large, which is given up afterwards', async () => {
     const large = randomPng(1_500_000);
-    answer = (_request, response) => response.end(large);
+    net.answer = (_request, response) => response.end(large);
     const deferred: (() => Promise<void>)[] = [];
     const { payload } = await fetchPicture(link(), { defer: (work) => void deferred.push(work) });
     expect(payload.kind).toBe('file');
     expect((await bytesOf(payload)).equals(large)).toBe(true);
     expect(deferred).toHaveLength(1);
     for (const work of deferred) await work();
-    expect(await readdir(spoolDirectory)).toEqual([]);
+    expect(await readdir(net.spoolDirectory)).toEqual([]);
   });
 
   it('may have as many bytes as are allowed, and not one more', async () => {
-    answer = (_request, response) => response.end(picture);
+    net.answer = (_request, response) => response.end(picture);
     const exact = await fetchPicture(link(), { maxBytes: picture.byteLength });
     expect((await bytesOf(exact.payload)).equals(picture)).toBe(true);
     await expectCode(fetchPicture(link(), { maxBytes: picture.byteLength - 1 }), 'invalid_image');
@@ -174,8 +117,8 @@ describe('a link that may not be fetched', () => {
     ['https://[fe80::1%25eth0]:PORT/', 'not a URL'],
     ['https://8.8.8.8:PORT/', 'an address, public as it is'],
   ])('is refused before its host is looked up: %s (%s)', async (url) => {
-    await expectCode(fetchPicture(url.replace('PORT', String(publicPort))), 'image_url_not_allowed');
-    expect({ resolved, connections }).toEqual({ resolved: [], connections: 0 });
+    await expectCode(fetchPicture(url.replace('PORT', String(net.publicPort))), 'image_url_not_allowed');
+    expect({ resolved: net.resolved, connections: net.connections }).toEqual({ resolved: [], connections: 0 });
   });
 
   it.each([
@@ -192,27 +135,30 @@ describe('a link that may not be fetched', () => {
     [['2606:4700:4700::1111', '::1']],
     [[]],
   ])('is refused when its host has the addresses %j, without a connection', async (addresses) => {
-    hosts['pictures.test'] = addresses;
+    net.hosts['pictures.test'] = addresses;
     await expectCode(fetchPicture(link(), {}, { allowsAddress: isPublicAddress }), 'image_url_not_allowed');
-    expect({ resolved, connections }).toEqual({ resolved: ['pictures.test'], connections: 0 });
+    expect({ resolved: net.resolved, connections: net.connections }).toEqual({
+      resolved: ['pictures.test'],
+      connections: 0,
+    });
   });
 
   it.each(['localhost', 'localhost.', 'metadata.google.internal', 'no-such-host.test', '127.0.0.1.nip.test'])(
     'is refused when its host has no address that is public: %s',
     async (host) => {
-      hosts = {
+      net.hosts = {
         localhost: ['127.0.0.1', '::1'],
         'localhost.': ['127.0.0.1'],
         'metadata.google.internal': ['169.254.169.254'],
       };
       await expectCode(fetchPicture(link('/', host), {}, { allowsAddress: isPublicAddress }), 'image_url_not_allowed');
-      expect(connections).toBe(0);
+      expect(net.connections).toBe(0);
     },
   );
 
   it('is refused when it is longer than any link needs to be', async () => {
     await expectCode(fetchPicture(link(`/${'x'.repeat(10_000)}`)), 'image_url_not_allowed');
-    expect(connections).toBe(0);
+    expect(net.connections).toBe(0);
   });
 
   it('is refused when nobody answers for its name in time', async () => {
@@ -222,7 +168,7 @@ describe('a link that may not be fetched', () => {
 
   it('sends no request when the connection has led to an address that was not judged', async () => {
     const requests: string[] = [];
-    answer = ({ url }, response) => {
+    net.answer = ({ url }, response) => {
       requests.push(url ?? '');
       response.end(picture);
     };
@@ -242,7 +188,7 @@ describe('a link that may not be fetched', () => {
 
 describe('a redirect', () => {
   const redirects = (targets: Record<string, string>, status = 302): void => {
-    answer = ({ url = '' }, response) => {
+    net.answer = ({ url = '' }, response) => {
       const location = targets[url];
       if (location === undefined) response.end(picture);
       else response.writeHead(status, { location, 'set-cookie': 'a=b' }).end('x'.repeat(100_000));
@@ -253,7 +199,7 @@ describe('a redirect', () => {
     redirects({ '/': '/next', '/next': link('/last', 'elsewhere.test') }, status);
     const { payload } = await fetchPicture(link());
     expect((await bytesOf(payload)).equals(picture)).toBe(true);
-    expect(resolved).toEqual(['pictures.test', 'pictures.test', 'elsewhere.test']);
+    expect(net.resolved).toEqual(['pictures.test', 'pictures.test', 'elsewhere.test']);
   });
 
   it('is followed three times and not a fourth', async () => {
@@ -265,7 +211,7 @@ describe('a redirect', () => {
   it('in a circle comes to an end', async () => {
     redirects({ '/': '/' });
     await expectCode(fetchPicture(link()), 'invalid_image');
-    expect(connections).toBe(4);
+    expect(net.connections).toBe(4);
   });
 
   it.each([
@@ -281,10 +227,10 @@ describe('a redirect', () => {
     'data:image/png;base64,AAAA',
     'https://',
   ])('to %s is refused like a link', async (target) => {
-    hosts['inside.test'] = ['10.0.0.1'];
-    redirects({ '/': target.replace('PORT', String(publicPort)) });
+    net.hosts['inside.test'] = ['10.0.0.1'];
+    redirects({ '/': target.replace('PORT', String(net.publicPort)) });
     await expectCode(fetchPicture(link()), 'image_url_not_allowed');
-    expect(connections).toBe(1);
+    expect(net.connections).toBe(1);
   });
 
   it('is refused when the same name has become private meanwhile', async () => {
@@ -294,11 +240,11 @@ describe('a redirect', () => {
       fetchPicture(link(), {}, { resolve: () => Promise.resolve(answers.shift() ?? []) }),
       'image_url_not_allowed',
     );
-    expect(connections).toBe(1);
+    expect(net.connections).toBe(1);
   });
 
   it('that leads nowhere gives no picture', async () => {
-    answer = (_request, response) => response.writeHead(302).end();
+    net.answer = (_request, response) => response.writeHead(302).end();
     await expectCode(fetchPicture(link()), 'invalid_image');
   });
 });
@@ -348,24 +294,26 @@ describe('a link without a usable picture', () => {
   };
 
   it.each(Object.keys(failures))('is an invalid image: %s', async (what) => {
-    const [listener, cause] = failures[what] ?? [answer, /^$/];
-    answer = listener;
+    const [listener, cause] = failures[what] ?? [net.answer, /^$/];
+    net.answer = listener;
     const lines: unknown[] = [];
     await expectCode(fetchPicture(link(), {}, {}, 'caller', lines), 'invalid_image');
-    expect(lines).toMatchObject([{ cause: { message: expect.stringMatching(cause) } }]);
-    expect(await readdir(spoolDirectory)).toEqual([]);
+    expect(lines).toMatchObject([{ reason: expect.stringMatching(cause) }]);
+    expect(await readdir(net.spoolDirectory)).toEqual([]);
   });
 
   it.each(Object.keys(stalls))('is an invalid image: %s', async (what) => {
-    answer = stalls[what] ?? answer;
+    net.answer = stalls[what] ?? net.answer;
     await expectCode(fetchPicture(link(), {}, hasty), 'invalid_image');
-    expect(await readdir(spoolDirectory)).toEqual([]);
+    expect(await readdir(net.spoolDirectory)).toEqual([]);
   });
 
   it('is an invalid image when the connection stays silent, and the connection is given up', async () => {
-    const silent = createTcpServer();
+    await using silent = createTcpServer();
     const gone = once(silent, 'connection').then(([socket]: Socket[]) => socket && once(socket.resume(), 'close'));
-    const port = await listen(silent);
+    silent.listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const port = portOf(silent);
     await expectCode(fetchPicture(`https://pictures.test:${port}/`, {}, { port, ...hasty }), 'invalid_image');
     await gone;
   });
@@ -376,12 +324,12 @@ describe('a link without a usable picture', () => {
   });
 
   it('is an invalid image when something else than TLS listens', async () => {
-    const port = Number(new URL(internalOrigin).port);
+    const port = Number(new URL(net.internalOrigin).port);
     await expectCode(fetchPicture(`https://pictures.test:${port}/`, {}, { port }), 'invalid_image');
   });
 
   it('is an invalid image when the certificate is for another name', async () => {
-    hosts['other.test'] = ['127.0.0.1'];
+    net.hosts['other.test'] = ['127.0.0.1'];
     await expectCode(fetchPicture(link('/', 'other.test')), 'invalid_image');
   });
 
@@ -392,7 +340,7 @@ describe('a link without a usable picture', () => {
   it('says the same whatever the cause', async () => {
     const messages = new Set<string>();
     for (const listener of [...Object.values(failures).map(([first]) => first), ...Object.values(stalls)]) {
-      answer = listener;
+      net.answer = listener;
       messages.add((await failureOf(fetchPicture(link(), {}, hasty))).message);
     }
     const closed = await unusedPort();
@@ -401,7 +349,7 @@ describe('a link without a usable picture', () => {
   });
 
   it('says the same for every link that is not allowed, and names no host', async () => {
-    hosts['inside.test'] = ['10.0.0.1'];
+    net.hosts['inside.test'] = ['10.0.0.1'];
     const links = [
       'http://pictures.test/',
       'https://10.0.0.1/',
@@ -417,16 +365,13 @@ describe('a link without a usable picture', () => {
 });
 
 describe('a link of a provider’s', () => {
-  const fromProvider = (
-    url: string,
-    options: Partial<FetchPictureOptions> = {},
-    network: Partial<PictureNetwork> = {},
-  ) => fetchPicture(url, { trustedOrigin: internalOrigin, ...options }, network, 'response');
+  const fromProvider = (url: string, options: Partial<FetchPictureOptions> = {}, network: Replaced = {}) =>
+    fetchPicture(url, { trustedOrigin: net.internalOrigin, ...options }, network, 'response');
 
   it('may lead to the origin of the entity, wherever that is', async () => {
-    const { mediaType } = await fromProvider(`${internalOrigin}/out/1.png`, {}, { allowsAddress: isPublicAddress });
+    const { mediaType } = await fromProvider(`${net.internalOrigin}/out/1.png`, {}, { allowsAddress: isPublicAddress });
     expect(mediaType).toBe('image/png');
-    expect(resolved).toEqual([]);
+    expect(net.resolved).toEqual([]);
   });
 
   it('may lead to any public host', async () => {
@@ -434,60 +379,60 @@ describe('a link of a provider’s', () => {
   });
 
   it('may lead nowhere else inside', async () => {
-    const other = internalOrigin.replace('127.0.0.1', 'localhost');
+    const other = net.internalOrigin.replace('127.0.0.1', 'localhost');
     for (const url of [
       other,
-      `${internalOrigin}0/`,
-      internalOrigin.replace('//', '//user@'),
+      `${net.internalOrigin}0/`,
+      net.internalOrigin.replace('//', '//user@'),
       link('/', 'inside.test'),
     ]) {
       await expectCode(fromProvider(url), 'upstream_invalid_response');
     }
-    await expectCode(fromProvider(internalOrigin, { trustedOrigin: undefined }), 'upstream_invalid_response');
-    expect(connections).toBe(0);
+    await expectCode(fromProvider(net.internalOrigin, { trustedOrigin: undefined }), 'upstream_invalid_response');
+    expect(net.connections).toBe(0);
   });
 
   it('may be redirected within the origin of the entity', async () => {
-    answer = ({ url }, response) =>
+    net.answer = ({ url }, response) =>
       url === '/' ? response.writeHead(307, { location: '/out.png' }).end() : response.end(picture);
-    expect((await fromProvider(`${internalOrigin}/`)).mediaType).toBe('image/png');
+    expect((await fromProvider(`${net.internalOrigin}/`)).mediaType).toBe('image/png');
   });
 
   it('may not be redirected into the origin of the entity from outside', async () => {
-    answer = (_request, response) => response.writeHead(307, { location: `${internalOrigin}/admin` }).end();
+    net.answer = (_request, response) => response.writeHead(307, { location: `${net.internalOrigin}/admin` }).end();
     await expectCode(fromProvider(link()), 'upstream_invalid_response');
-    expect(connections).toBe(1);
+    expect(net.connections).toBe(1);
   });
 
   it('may not be redirected back after it has left the origin of the entity', async () => {
     const asked: string[] = [];
-    answer = ({ url = '' }, response) => {
+    net.answer = ({ url = '' }, response) => {
       asked.push(url);
-      response.writeHead(307, { location: url === '/' ? link('/out') : `${internalOrigin}/admin` }).end();
+      response.writeHead(307, { location: url === '/' ? link('/out') : `${net.internalOrigin}/admin` }).end();
     };
-    await expectCode(fromProvider(`${internalOrigin}/`), 'upstream_invalid_response');
+    await expectCode(fromProvider(`${net.internalOrigin}/`), 'upstream_invalid_response');
     expect(asked).toEqual(['/', '/out']);
   });
 
   it('is the provider’s fault when there is no picture, and a timeout when it is late', async () => {
-    answer = (_request, response) => response.writeHead(404).end();
+    net.answer = (_request, response) => response.writeHead(404).end();
     await expectCode(fromProvider(link()), 'upstream_invalid_response');
-    answer = () => {};
+    net.answer = () => {};
     await expectCode(fromProvider(link(), {}, hasty), 'upstream_timeout');
   });
 
   it('is the only one that may lead to the origin of an entity', async () => {
-    await expectCode(fetchPicture(internalOrigin, { trustedOrigin: internalOrigin }), 'image_url_not_allowed');
-    expect(connections).toBe(0);
+    await expectCode(fetchPicture(net.internalOrigin, { trustedOrigin: net.internalOrigin }), 'image_url_not_allowed');
+    expect(net.connections).toBe(0);
   });
 });
 
 describe('a disk without room', () => {
   it('is the gateway’s fault, not that of the link', async () => {
     const large = randomPng(1_500_000);
-    answer = (_request, response) => response.end(large);
-    const fetcher = fetcherFor({}, [], join(spoolDirectory, '\0'));
-    await expectCode(fetcher.fetch(linkTo(link()), fetchOptions()), 'overloaded');
+    net.answer = (_request, response) => response.end(large);
+    const fetcher = net.fetcher({}, { directory: join(net.spoolDirectory, '\0') });
+    await expectCode(fetcher.fetchAll([{ url: link(), param: 'image' }], fetchOptions()), 'overloaded');
   });
 });
 
@@ -495,14 +440,14 @@ describe('a caller that leaves', () => {
   it('ends the fetch with its own reason, and the connection with it', async () => {
     const leaving = new AbortController();
     const gone = new Promise<void>((resolve) => {
-      answer = (request, response) => {
+      net.answer = (request, response) => {
         request.socket.once('close', () => resolve());
         response.write(picture, () => leaving.abort(new Error('gone')));
       };
     });
     await expect(fetchPicture(link(), { signal: leaving.signal })).rejects.toThrow('gone');
     await gone;
-    expect(await readdir(spoolDirectory)).toEqual([]);
+    expect(await readdir(net.spoolDirectory)).toEqual([]);
   });
 
   it('ends the wait for a name', async () => {
@@ -517,55 +462,36 @@ describe('a caller that leaves', () => {
   it('starts nothing when it has left already', async () => {
     const signal = AbortSignal.abort(new Error('gone'));
     await expect(fetchPicture(link(), { signal })).rejects.toThrow('gone');
-    expect(connections).toBe(0);
+    expect(net.connections).toBe(0);
   });
 });
 
 describe('the log', () => {
   it('has the cause, and of the link only its origin', async () => {
     const lines: unknown[] = [];
-    answer = (_request, response) => response.writeHead(403).end();
+    net.answer = (_request, response) => response.writeHead(403).end();
     await failureOf(fetchPicture(link('/a?signature=secret'), {}, {}, 'caller', lines));
-    expect(lines).toMatchObject([
-      { origin: new URL(link()).origin, trust: 'caller', cause: { message: 'status 403' } },
-    ]);
+    expect(lines).toMatchObject([{ origin: new URL(link()).origin, trust: 'caller', reason: 'status 403' }]);
     expect(JSON.stringify(lines)).not.toContain('secret');
   });
 });
 
 /** Deadlines for tests in which nothing comes. */
-const hasty: Partial<PictureNetwork> = { deadlineMs: { caller: 300, response: 300 } };
+const hasty: Replaced = { responseDeadlineMs: 300, imageUrls: { timeout: 300 } };
 
-function fetchPicture(
+async function fetchPicture(
   url: string,
   options: Partial<FetchPictureOptions> = {},
-  network: Partial<PictureNetwork> = {},
+  replaced: Replaced = {},
   trust: LinkPayload['trust'] = 'caller',
   lines: unknown[] = [],
 ): Promise<FetchedPicture> {
-  return fetcherFor(network, lines, spoolDirectory).fetch(linkTo(url, trust), fetchOptions(options));
+  const fetcher = net.fetcher(replaced, { lines });
+  if (trust === 'response') return fetcher.fetch({ kind: 'link', url, trust }, fetchOptions(options));
+  const [fetched] = await fetcher.fetchAll([{ url, param: 'image' }], fetchOptions(options));
+  if (fetched === undefined) throw new Error('nothing was fetched');
+  return fetched;
 }
-
-function fetcherFor(network: Partial<PictureNetwork>, lines: unknown[], directory: string): PictureFetcher {
-  return createPictureFetcher({
-    spool: { directory, memoryBytes: 100_000 },
-    log: recordingLog(lines),
-    network: {
-      resolve: async (hostname) => {
-        resolved.push(hostname);
-        const addresses = hosts[hostname];
-        if (addresses === undefined) throw new Error('ENOTFOUND');
-        return addresses;
-      },
-      allowsAddress: (address) => address === '127.0.0.1',
-      port: publicPort,
-      certificateAuthority: certificate,
-      ...network,
-    },
-  });
-}
-
-const linkTo = (url: string, trust: LinkPayload['trust'] = 'caller'): LinkPayload => ({ kind: 'link', url, trust });
 
 const fetchOptions = (options: Partial<FetchPictureOptions> = {}): FetchPictureOptions => ({
   signal: new AbortController().signal,
@@ -574,11 +500,6 @@ const fetchOptions = (options: Partial<FetchPictureOptions> = {}): FetchPictureO
   defer() {},
   ...options,
 });
-
-function recordingLog(lines: unknown[]): Logger {
-  const write = (_message: string, fields?: unknown): void => void lines.push(fields);
-  return { debug: write, info: write, warn: write, error: write, child: () => recordingLog(lines) };
-}
 
 async function failureOf(fetching: Promise<unknown>): Promise<GatewayError> {
   const failure = await fetching.then(

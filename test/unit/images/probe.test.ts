@@ -1,6 +1,7 @@
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { fileExtension, probeDimensions, sniffMediaType } from '../../../src/images/probe.ts';
+import { probeDimensions } from '../../../src/images/inspect.ts';
+import { fileExtension, sniffMediaType } from '../../../src/images/probe.ts';
 
 function picture(): ReturnType<typeof sharp> {
   return sharp({ create: { width: 37, height: 21, channels: 4, background: { r: 200, g: 80, b: 40, alpha: 0.5 } } });
@@ -24,6 +25,7 @@ describe('sniffMediaType and probeDimensions', () => {
     ['image/webp', () => picture().webp({ lossless: true })],
     ['image/webp', () => picture().removeAlpha().webp()],
     ['image/gif', () => picture().gif()],
+    ['image/avif', () => picture().avif({ effort: 0 })],
   ])('know a real %s', async (mediaType, make) => {
     const bytes = await make().toBuffer();
     expect(sniffMediaType(bytes)).toBe(mediaType);
@@ -31,12 +33,9 @@ describe('sniffMediaType and probeDimensions', () => {
     expect(sniffMediaType(new Uint8Array(bytes.subarray(0, 16)))).toBe(mediaType);
   });
 
-  it.each([
-    ['image/avif', () => picture().avif({ effort: 0 })],
-    ['image/tiff', () => picture().tiff()],
-  ])('know a real %s, but not its size', async (mediaType, make) => {
-    const bytes = await make().toBuffer();
-    expect(sniffMediaType(bytes)).toBe(mediaType);
+  it('know a real TIFF, but not its size', async () => {
+    const bytes = await picture().tiff().toBuffer();
+    expect(sniffMediaType(bytes)).toBe('image/tiff');
     expect(probeDimensions(bytes)).toBeUndefined();
   });
 

@@ -170,9 +170,6 @@ describe('a declared request', () => {
     expect(bodyOf(edition({ a: '= link(call.images[0])' }, 'link'), { ...call, images: [linked(link)] })).toEqual({
       a: link,
     });
-    expect(bodyOf(edition({ a: '= dataUri(call.images[0])' }, 'either'), { ...call, images: [linked(link)] })).toEqual({
-      a: link,
-    });
   });
 
   it('is a form if it says so', () => {
@@ -506,7 +503,7 @@ describe('mistakes in a declaration', () => {
     [
       editing({ inputs: { as: 'bytes' }, request: { path: '/x', json: { a: '= link(call.images[0])' } } }),
       '/operations/edition/request/json/a',
-      'link() needs pictures as link',
+      'link() needs `inputs.as: link`',
     ],
     [{ options: { edition: { enabled: true } } }, '/options/edition/enabled', '`operations` has no `edition`'],
     [{ answer: { images: '= reply.body.images' } }, '/answer', '`url` or `base64`'],

@@ -172,7 +172,7 @@ describe('openai-compatible', () => {
     const provider = create({ edit_body: 'json' });
     expect(provider.capabilities('whatever', 'edition')).toMatchObject({
       parameters: { moderation: 'native' },
-      inputs: { as: 'either', files: true },
+      inputs: { as: 'bytes', files: true },
     });
     const call = makeTargetCall({ operation: 'edition', images: [uploaded(png(), 'image/png')] });
     expect(provider.encode(call).request.body).toMatchObject({

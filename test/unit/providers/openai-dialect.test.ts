@@ -9,7 +9,7 @@ import { PictureText, type WireBody } from '../../../src/pipeline/upstream.ts';
 import { createOpenAiDialect, imagesPath, ratioInPixels } from '../../../src/providers/openai-dialect.ts';
 import { Secret } from '../../../src/secret.ts';
 import { png, randomPng } from '../../fixtures/pictures.ts';
-import { linked, makeTargetCall, uploaded } from '../../fixtures/providers/calls.ts';
+import { makeTargetCall, uploaded } from '../../fixtures/providers/calls.ts';
 import { cut, cuts, stream } from '../body/pieces.ts';
 
 const dialect = createOpenAiDialect({
@@ -90,7 +90,7 @@ describe('the OpenAI dialect', () => {
         payload: { kind: 'base64', text: { slices: [], byteLength, escaped: false } },
         mediaType: 'image/jpeg',
       });
-      for (const image of [ofLength(15_728_622), text(20_971_497), linked('https://a.test/')]) {
+      for (const image of [ofLength(15_728_622), text(20_971_497)]) {
         expect(sent(image)).toEqual(['json', []]);
       }
       for (const image of [ofLength(15_728_623), text(20_971_498)]) {
@@ -134,9 +134,7 @@ describe('the OpenAI dialect', () => {
     });
 
     it.each([
-      ['a link', [linked('https://a.test/')], undefined],
       ['a file that lies there', [{ kind: 'provider-file', id: 'file-1' }] as const, undefined],
-      ['a linked mask', [uploaded(picture, 'image/png')], linked('https://a.test/')],
       ['a mask that lies there', [uploaded(picture, 'image/png')], { kind: 'provider-file', id: 'file-1' } as const],
     ])('edits by JSON with %s, which a form cannot carry', (_, images, mask) => {
       expect(bodyOf({ operation: 'edition', images, mask }).kind).toBe('json');
@@ -151,12 +149,12 @@ describe('the OpenAI dialect', () => {
     });
 
     it('carries an uploaded picture in JSON as a data URI, never as text of ours', () => {
-      const images = [linked('https://a.test/'), uploaded(picture, 'image/webp')];
+      const images: readonly InputImage[] = [{ kind: 'provider-file', id: 'file-1' }, uploaded(picture, 'image/webp')];
       const body = bodyOf({ operation: 'edition', images, mask: uploaded(picture, 'image/png') });
       const value = body.kind === 'json' ? body.value : undefined;
       const text = (prefix: string): PictureText => new PictureText({ kind: 'bytes', bytes: picture }, prefix);
       expect(value).toMatchObject({
-        images: [{ image_url: 'https://a.test/' }, { image_url: text('data:image/webp;base64,') }],
+        images: [{ file_id: 'file-1' }, { image_url: text('data:image/webp;base64,') }],
         mask: { image_url: text('data:image/png;base64,') },
       });
     });

@@ -35,7 +35,7 @@ const latest = [
 describe('openai', () => {
   it.each([
     ['gpt-image-2', 'generation', { maxImages: 10, nativeForm: 'b64_json' }],
-    ['gpt-image-2', 'edition', { inputs: { max: 16, as: 'either', files: true }, mask: 'alpha' }],
+    ['gpt-image-2', 'edition', { inputs: { max: 16, as: 'bytes', files: true }, mask: 'alpha' }],
     ['picture-1', 'generation', { maxImages: 10, nativeForm: 'b64_json' }],
     ['dall-e-2', 'generation', { maxImages: 10, nativeForm: 'url' }],
     ['dall-e-2', 'edition', { inputs: { max: 1, as: 'bytes' }, mask: 'alpha' }],

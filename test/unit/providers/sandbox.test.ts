@@ -22,6 +22,7 @@ const call = (more: Partial<TargetCall> = {}): TargetCall => ({
   prompt: 'a lighthouse',
   images: [],
   mask: undefined,
+  inputRules: { maxPixels: 1_000_000, stripMetadata: false },
   parameters: { size: '64x48' },
   responseFormat: undefined,
   stream: false,
@@ -172,11 +173,8 @@ describe('the sandbox', () => {
       'image',
     ],
     [
-      'a picture that it would have to fetch',
-      {
-        operation: 'edition',
-        images: [{ ...uploaded, payload: { kind: 'link', url: 'https://example.com/a.png', trust: 'caller' } }],
-      },
+      'a picture that lies elsewhere',
+      { operation: 'edition', images: [{ kind: 'provider-file', id: 'file-1' }] },
       'image',
     ],
   ] satisfies [string, Partial<TargetCall>, string][])('refuses %s', async (_, more, param) => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ImagePayload } from '../../../src/images/payload.ts';
+import type { BytesPayload, ImagePayload } from '../../../src/images/payload.ts';
 import type { GatewayResponse, ImagesResponse } from '../../../src/pipeline/response.ts';
 import { completeResult } from '../../../src/pipeline/result.ts';
 import type { FetchPictureOptions } from '../../../src/pipeline/stage.ts';
@@ -10,7 +10,7 @@ import { inPieces } from '../../fixtures/replies.ts';
 import { gather } from '../body/pieces.ts';
 
 const images: ImagesResponse = { kind: 'images', form: undefined, framing: 'json', passThrough: true, extras: [] };
-const bytes = (picture: Uint8Array): ImagePayload => ({ kind: 'bytes', bytes: picture });
+const bytes = (picture: Uint8Array): BytesPayload => ({ kind: 'bytes', bytes: picture });
 const base64 = (picture: Buffer): ImagePayload => {
   const text = Buffer.from(picture.toString('base64'));
   return { kind: 'base64', text: { slices: inPieces(text, 1000), byteLength: text.byteLength, escaped: false } };

@@ -1,11 +1,13 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { collect } from '../../../src/body/byte-source.ts';
 import type { FilePayload } from '../../../src/images/payload.ts';
 import type { ImageCall } from '../../../src/pipeline/call.ts';
 import { dataUri, jpeg, maskPng, png, randomPng, webp } from '../../fixtures/pictures.ts';
+import { samples, signed } from '../images/sample-files.ts';
 import { asForm, asJson, parsed, piecewise, prepareParse, type FormEntry, type SentBody } from './request-bodies.ts';
 
 const picture = png();
@@ -109,7 +111,8 @@ describe('parse', () => {
     const pictures = [
       [await jpeg(), 'image/jpeg'],
       [await webp(), 'image/webp'],
-      [Buffer.from('GIF89a'.padEnd(40, '\0')), 'image/gif'],
+      [await samples.gif(), 'image/gif'],
+      [await samples.avif(), 'image/avif'],
       [png(), 'image/png'],
     ] as const;
     for (const [bytes, mediaType] of pictures) {
@@ -118,6 +121,53 @@ describe('parse', () => {
         expect(await parsed(sent)).toMatchObject({ images: [{ mediaType }] });
       }
     }
+  });
+
+  it('keeps pictures in the order of the form, whichever of them are files, links and data URIs', async () => {
+    const link = 'https://example.com/a.png';
+    const [one, two, three] = [1, 2, 3].map((red) => png({ colour: [red, 0, 0, 255] }));
+    if (one === undefined || two === undefined || three === undefined) throw new Error('never');
+    const large = randomPng(5000);
+    const sent = await form(
+      ['image[]', one],
+      ['image[]', dataUri(two)],
+      ['image[]', link],
+      ['image[]', dataUri(large)],
+      ['image[]', three],
+    );
+    expect(await parsed(sent)).toMatchObject({
+      images: [{ bytes: one }, { bytes: two }, { payload: { url: link } }, { bytes: large }, { bytes: three }],
+    });
+  });
+
+  it('takes animated pictures as they are', async () => {
+    for (const make of [samples['animated gif'], samples['animated webp']]) {
+      const bytes = await make();
+      expect(await parsed(await form(['image', bytes]))).toMatchObject({ images: [{ bytes }] });
+    }
+  });
+
+  it('takes the metadata out if it is told to, and else leaves every byte', async () => {
+    const bytes = await signed(6).jpeg().toBuffer();
+    const large = Buffer.concat([bytes, randomPng(1_100_000)]);
+    for (const sent of [json({ image: dataUri(bytes) }), await form(['image', bytes], ['mask', bytes])]) {
+      expect(await parsed(sent)).toMatchObject({ images: [{ bytes }] });
+      const { images, mask } = (await parsed(sent, { stripMetadata: true })) as { images: object[]; mask?: object };
+      for (const picture of [...images, ...(mask === undefined ? [] : [mask])]) {
+        const stripped = 'bytes' in picture ? Buffer.from(picture.bytes as Uint8Array) : Buffer.alloc(0);
+        expect(stripped.includes('somebody')).toBe(false);
+        expect((await sharp(stripped).metadata()).orientation).toBe(6);
+        expect(await sharp(stripped).raw().toBuffer()).toEqual(await sharp(bytes).raw().toBuffer());
+      }
+    }
+    const route = { maxUploadBytes: 2_000_000 };
+    const inFile = await parsed(await form(['image', large]), { route, stripMetadata: true, spool: { directory } });
+    expect(inFile).toMatchObject({ images: [{ bytes: expect.toSatisfy(({ length }: Buffer) => length < 2000) }] });
+  });
+
+  it('tells the later stages what holds for pictures that are still to be fetched', async () => {
+    const { run } = prepareParse(json({ image: 'https://example.com/a.png' }), { maxPixels: 99, stripMetadata: true });
+    expect((await run()).inputRules).toEqual({ maxPixels: 99, stripMetadata: true });
   });
 
   it('leaves a picture in a member that it does not know as the text that it is', async () => {

@@ -1,7 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { errorTable, type ErrorCode } from '../../../src/errors.ts';
-import { dataUri, maskPng, png, randomPng } from '../../fixtures/pictures.ts';
-import { asForm, asJson, parsed, raw, type FormEntry, type ParseOptions, type SentBody } from './request-bodies.ts';
+import { bombPng, dataUri, maskPng, png, randomPng } from '../../fixtures/pictures.ts';
+import {
+  asForm,
+  asJson,
+  parsed,
+  piecewise,
+  raw,
+  type FormEntry,
+  type ParseOptions,
+  type SentBody,
+} from './request-bodies.ts';
 
 const picture = png();
 const uri = dataUri(picture);
@@ -82,6 +91,11 @@ describe('parse refuses', () => {
         'image',
       ],
       ['a mask over plain HTTP', json({ image: uri, mask: 'http://a.test' }), 'image_url_not_allowed', 'mask'],
+      ['a link without a scheme', image('//example.com/a.png'), 'image_url_not_allowed', 'image'],
+      ['a link with backslashes', form(['image', '\\\\example.com\\a.png']), 'image_url_not_allowed', 'image'],
+      ['a link with blanks before it', image(' \t\n https://example.com/'), 'image_url_not_allowed', 'image'],
+      ['a script', form(['image[]', 'javascript:alert(1)']), 'image_url_not_allowed', 'image'],
+      ['a socket', json({ images: [{ image_url: 'unix:/run/docker.sock' }] }), 'image_url_not_allowed', 'image'],
       ['a word', image('lighthouse.png'), 'invalid_image', 'image'],
       ['nothing', image(''), 'invalid_image', 'image'],
       ['a long word', image('lighthouse'.repeat(1000)), 'invalid_image', 'image'],
@@ -128,6 +142,57 @@ describe('parse refuses', () => {
       ],
       ['a mask without a picture', json({ mask: uri }), 'missing_required_parameter', 'image'],
     ])('%s', async (_, sent, code, param) => refused(await sent, code, param));
+
+    it.each<[string, Buffer, number?]>([
+      ['a PNG that is cut', randomPng(20_000).subarray(0, -1)],
+      ['a small PNG that is cut', picture.subarray(0, 60)],
+      ['a PNG without width', Buffer.from(picture.with(19, 0))],
+      ['a PNG of more pixels than may be', picture, 63],
+      ['a bomb of which only the header has come', bombPng(30_000).subarray(0, 100)],
+      ['a bomb', bombPng(30_000)],
+    ])('%s, by its parameter, in whatever form it comes', async (_, bytes, maxPixels = 67_108_864) => {
+      const options = { maxPixels };
+      for (const sent of [
+        image(dataUri(bytes)),
+        await form(['image', bytes]),
+        await form(['image[]', dataUri(bytes)]),
+      ]) {
+        await refused(sent, 'invalid_image', 'image', options);
+      }
+      await refused(
+        json({ image: uri, mask: dataUri(bytes) }),
+        'invalid_image',
+        maxPixels === 63 ? 'image' : 'mask',
+        options,
+      );
+    });
+
+    it('a bomb, before the rest of it is taken', async () => {
+      const { contentType, bytes } = await form(['image', Buffer.concat([bombPng(30_000), Buffer.alloc(500_000)])]);
+      let taken = 0;
+      const pieces = function* (): Generator<Uint8Array> {
+        for (let at = 0; at < bytes.byteLength; at += 10_000) {
+          taken += 1;
+          yield bytes.subarray(at, at + 10_000);
+        }
+      };
+      await refused({ contentType, bytes }, 'invalid_image', 'image', { body: piecewise(pieces()) });
+      expect(taken).toBe(1);
+    });
+
+    it('a link, on a route that takes none, before anybody is asked', async () => {
+      const asked: unknown[] = [];
+      const options: ParseOptions = {
+        route: { imageUrls: false },
+        pictures: { check: (link) => void asked.push(link) },
+      };
+      const link = 'https://example.com/a.png';
+      await refused(image(link), 'image_url_not_allowed', 'image', options);
+      await refused(json({ image: uri, mask: link }), 'image_url_not_allowed', 'mask', options);
+      await refused(await form(['image', link]), 'image_url_not_allowed', 'image', options);
+      expect(asked).toEqual([]);
+      expect(await parsed(image(uri), options)).toMatchObject({ images: [{}] });
+    });
 
     it('fewer than 17, where the stage says so', async () => {
       const options = { maxImages: 2 };

@@ -1,9 +1,10 @@
 /** Request bodies as clients send them, and the parse stage run on one. */
 import { bytesSource, type ByteSource } from '../../../src/body/byte-source.ts';
+import { GatewayError } from '../../../src/errors.ts';
 import { collectPayload } from '../../../src/images/convert-payload.ts';
 import type { ImageCall, InputImage } from '../../../src/pipeline/call.ts';
 import type { Route } from '../../../src/pipeline/settings.ts';
-import { Halt, type SpoolSettings } from '../../../src/pipeline/stage.ts';
+import { Halt, type PictureFetcher, type SpoolSettings } from '../../../src/pipeline/stage.ts';
 import { parse } from '../../../src/transforms/parse.ts';
 import { makeExchange, makeRoute, makeStageEnv, type TestExchange } from '../../fixtures/exchange.ts';
 
@@ -35,7 +36,7 @@ export function raw(contentType: string | undefined, text: string): SentBody {
 }
 
 /** Bytes that arrive in these pieces. */
-export function piecewise(pieces: readonly Uint8Array[]): ByteSource {
+export function piecewise(pieces: Iterable<Uint8Array>): ByteSource {
   return {
     length: undefined,
     cancel() {},
@@ -49,9 +50,19 @@ export interface ParseOptions {
   readonly route?: Partial<Route>;
   readonly spool?: Partial<SpoolSettings>;
   readonly maxImages?: number;
+  readonly maxPixels?: number;
+  readonly stripMetadata?: boolean;
+  readonly pictures?: Partial<PictureFetcher>;
   /** How the body arrives; in one piece unless told otherwise. */
   readonly body?: ByteSource;
 }
+
+/** Judges links by their scheme alone. */
+const httpsOnly: Partial<PictureFetcher> = {
+  check({ url, param }) {
+    if (!url.startsWith('https://')) throw new GatewayError('image_url_not_allowed', 'not https', { param });
+  },
+};
 
 /** An exchange for a body, and the stage that will parse it. */
 export function prepareParse(
@@ -67,8 +78,11 @@ export function prepareParse(
       request: { headers: contentType === undefined ? {} : { 'content-type': contentType } },
     },
   );
-  const env = makeStageEnv({ route, spool: { directory: '/nonexistent', memoryBytes: 1_048_576, ...options.spool } });
-  const handle = parse.create({ max_images: options.maxImages ?? 16 }, env);
+  const { pictures = httpsOnly, maxImages = 16, maxPixels = 4_000_000, stripMetadata = false } = options;
+  const spool = { directory: '/nonexistent', memoryBytes: 1_048_576, ...options.spool };
+  const env = makeStageEnv({ route, spool, pictures });
+  const config = { max_images: maxImages, max_pixels: maxPixels, strip_metadata: stripMetadata };
+  const handle = parse.create(config, env);
   return {
     exchange,
     async run() {
@@ -79,11 +93,14 @@ export function prepareParse(
   };
 }
 
-/** The call that a body means, its pictures as bytes so that calls can be compared. Everything is over afterwards. */
+/**
+ * The call that a body means, its pictures as bytes so that calls can be compared, and without the rules that come from
+ * the stage's config. Everything is over afterwards.
+ */
 export async function parsed(body: SentBody, options: ParseOptions = {}): Promise<object> {
   const { exchange, run } = prepareParse(body, options);
   try {
-    const call = await run();
+    const { inputRules: _rules, ...call } = await run();
     const images = await Promise.all(call.images.map(comparable));
     return { ...call, images, mask: call.mask === undefined ? undefined : await comparable(call.mask) };
   } finally {

@@ -46,6 +46,7 @@ interface Given {
   readonly provider?: Provider;
   readonly model?: string;
   readonly extras?: ImagesResponse['extras'];
+  readonly strip?: boolean;
   readonly env?: Parameters<typeof makeStageEnv>[0];
 }
 
@@ -77,7 +78,10 @@ async function normalise(
   );
   const env = makeStageEnv({ route: makeRoute(given.route), ...given.env });
   const { result, response } = await filledBy(
-    responseNormalise.create({ extras: [...(given.extras ?? [])] }, env)(exchange),
+    responseNormalise.create(
+      { extras: [...(given.extras ?? [])], strip_metadata: given.strip ?? false },
+      env,
+    )(exchange),
   );
   if (response.kind !== 'images') throw new Error('the response holds no pictures');
   return { result, response, attempts };
@@ -92,7 +96,7 @@ async function shown({ images }: ImageAnswer): Promise<readonly unknown[]> {
 
 /** Fetches `other` from everywhere. */
 function fetcher(): {
-  readonly pictures: PictureFetcher;
+  readonly pictures: Pick<PictureFetcher, 'fetch'>;
   readonly fetched: (readonly [LinkPayload, FetchPictureOptions])[];
 } {
   const fetched: (readonly [LinkPayload, FetchPictureOptions])[] = [];
@@ -302,7 +306,9 @@ describe('response-normalise', () => {
       const env: StageEnv = makeStageEnv(hosting);
       const target = makeTarget({ entity: makeEntity({ provider, operations }), model: 'dall-e-2' });
       const exchange = makeExchange({ call: makeCall(), target, reply: [makeAnswered(answering(small))] });
-      const { response } = await filledBy(responseNormalise.create({ extras: [] }, env)(exchange));
+      const { response } = await filledBy(
+        responseNormalise.create({ extras: [], strip_metadata: false }, env)(exchange),
+      );
       expect(response).toMatchObject({ form: 'b64_json' });
     });
   });
@@ -322,7 +328,7 @@ describe('response-normalise', () => {
         n = outcomes.length,
         route = {},
         pictures,
-      }: { n?: number; route?: Partial<Route>; pictures?: PictureFetcher } = {},
+      }: { n?: number; route?: Partial<Route>; pictures?: Pick<PictureFetcher, 'fetch'> } = {},
     ): Promise<{ readonly result: ImageResult; readonly partial: string | undefined }> {
       const exchange = makeExchange(
         {
@@ -334,7 +340,7 @@ describe('response-normalise', () => {
       );
       exchange.responseHeaders.set('x-pinhole-partial', 'of an earlier candidate');
       const env = makeStageEnv({ ...hosting, ...(pictures === undefined ? {} : { pictures }) });
-      const { result } = await filledBy(responseNormalise.create({ extras: [] }, env)(exchange));
+      const { result } = await filledBy(responseNormalise.create({ extras: [], strip_metadata: false }, env)(exchange));
       return { result, partial: exchange.responseHeaders.get('x-pinhole-partial') };
     }
 
@@ -369,7 +375,7 @@ describe('response-normalise', () => {
 
     it('goes without a picture whose link does not open', async () => {
       let fetched = 0;
-      const pictures: PictureFetcher = {
+      const pictures: Pick<PictureFetcher, 'fetch'> = {
         fetch() {
           fetched += 1;
           return fetched === 1
