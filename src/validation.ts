@@ -3,6 +3,7 @@ import { Ajv, type ErrorObject, type SchemaValidateFunction, type ValidateFuncti
 import { formats } from './formats.ts';
 import { segmentsOf, spellPointer } from './json-pointer.ts';
 import { isJsonObject, type JsonSchema } from './json.ts';
+import { parseUsd } from './money.ts';
 import { formatDuration, formatSize, parseDuration, parseSize } from './quantities.ts';
 import { completeSchema } from './schema-files.ts';
 import { describeError, type SchemaProblem } from './validation-messages.ts';
@@ -55,7 +56,7 @@ for (const ajv of [configValidator, requestValidator]) {
     ajv.addFormat(name, { type: 'string', validate: (text: string) => explain(text) === undefined });
   }
 }
-requestValidator.addVocabulary(['x-secret', 'x-duration', 'x-size', 'x-list', 'x-shorthand']);
+requestValidator.addVocabulary(['x-secret', 'x-duration', 'x-size', 'x-usd', 'x-list', 'x-shorthand']);
 
 /** `x-secret: true`: the value is shown to nobody. */
 configValidator.addKeyword({
@@ -69,6 +70,16 @@ configValidator.addKeyword({
 
 addQuantity('x-duration', parseDuration, formatDuration);
 addQuantity('x-size', parseSize, formatSize);
+
+/** `x-usd: true`: a number is an amount of dollars, and must be one of whole nano-dollars. */
+const validateUsd: SchemaValidateFunction = (_schema: boolean, value: unknown) => {
+  // What is negative or too large, the keywords for that say.
+  if (typeof value !== 'number' || value < 0 || parseUsd(String(value)) !== undefined) return true;
+  const message = 'must have no more than 9 digits behind the point, since money is counted in nano-dollars';
+  validateUsd.errors = [{ keyword: 'x-usd', message, params: {} }];
+  return false;
+};
+configValidator.addKeyword({ keyword: 'x-usd', schemaType: 'boolean', errors: true, validate: validateUsd });
 
 /** `x-list: true`: one value may stand for a list of one. */
 configValidator.addKeyword({

@@ -9,6 +9,7 @@ import type { Registry } from '../pipeline/registry.ts';
 import { schemaFile } from '../schema-files.ts';
 import { compileConfigValidator } from '../validation.ts';
 import { checkPlugins } from './check-plugins.ts';
+import { checkPrices } from './check-prices.ts';
 import { checkReferences } from './check-references.ts';
 import { checkRoutes } from './check-routes.ts';
 import type { Position } from './document.ts';
@@ -77,6 +78,7 @@ export function validateConfig(
   if (isJsonObject(root)) {
     pointed.push(
       ...checkReferences(root, definitions, (pointer) => document.has(pointer)),
+      ...checkPrices(root, definitions),
       ...checkRoutes(root, definitions),
       ...checkExtensions(read.extensions, contents),
       ...checkCertificate(root, folder, contents),

@@ -57,6 +57,14 @@ export interface GatewayFile {
    */
   budgets: BudgetFile[];
   /**
+   * What models cost, on top of the built-in table: a price for an entity goes before one for a provider, and one for a model before one for all models.
+   */
+  prices: PriceFile[];
+  /**
+   * A call to a model whose price nobody knows, where a budget in dollars applies: refuse it, or let it through uncounted.
+   */
+  unpriced: 'reject' | 'allow';
+  /**
    * Pipelines that routes refer to by name.
    */
   pipelines: {
@@ -452,6 +460,98 @@ export interface BudgetFile {
    * A call whose client left and that was cancelled: count it (the provider may bill it), or not.
    */
   abandoned: 'settle' | 'release';
+}
+/**
+ * What a model costs at an entity, or at every entity of a provider. It takes the place of all that the table says of the model.
+ */
+export interface PriceFile {
+  /**
+   * The kind of provider, in place of `entity`.
+   */
+  provider?: string;
+  /**
+   * The id of an entity, in place of `provider`.
+   */
+  entity?: string;
+  /**
+   * The model by the provider's own name, or * for all.
+   */
+  model: string;
+  /**
+   * US dollars for a picture that is made: one number, or by quality and then by size; * is any. 0 is free.
+   */
+  per_image?:
+    | number
+    | {
+        /**
+         * For this quality: one number, or by size.
+         */
+        [k: string]:
+          | number
+          | {
+              /**
+               * For this size.
+               */
+              [k: string]: number;
+            };
+      };
+  /**
+   * US dollars for each picture that is sent, on top of the rest.
+   */
+  per_input_image?: number;
+  per_token?: TokenPricesFile;
+  /**
+   * US dollars for a megapixel (1024 × 1024 pixels), rounded up for each picture: one number for those that are made, or an object.
+   */
+  per_megapixel?:
+    | number
+    | {
+        /**
+         * The first megapixel of a picture that is made.
+         */
+        output_first: number;
+        /**
+         * Each further one.
+         */
+        output_next: number;
+        /**
+         * Each megapixel of a picture that is sent.
+         */
+        input_each?: number;
+      };
+  /**
+   * US dollars for a step of diffusion of one picture.
+   */
+  per_step?: number;
+}
+/**
+ * US dollars for a million tokens, by kind. With `per_image` beside it, that is what is reserved, and this what is billed.
+ */
+export interface TokenPricesFile {
+  /**
+   * The prompt.
+   */
+  text_input: number;
+  /**
+   * The part of the prompt that the provider had in its cache.
+   */
+  text_input_cached?: number;
+  /**
+   * Pictures that are sent.
+   */
+  image_input?: number;
+  /**
+   * The part of them that the provider had in its cache.
+   */
+  image_input_cached?: number;
+  /**
+   * Text that the model writes, thoughts included.
+   */
+  text_output?: number;
+  /**
+   * Pictures that the model makes.
+   */
+  image_output: number;
 }
 /**
  * A stage: its name, or an object with its name and config.

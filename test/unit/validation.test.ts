@@ -32,6 +32,12 @@ describe('the validator for configuration', () => {
       'b',
       '`x` must be an address or a network, such as 192.0.2.7, 10.0.0.0/8 or fd00::/8',
     ],
+    [
+      { type: 'number', 'x-usd': true },
+      0.0000000001,
+      '`x` must have no more than 9 digits behind the point, since money is counted in nano-dollars',
+    ],
+    [{ type: ['number', 'object'], minimum: 0, 'x-usd': true }, -0.1, '`x` must be 0 or more'],
     [{ type: 'array', items: { type: 'boolean' } }, [true, 'no'], '`x[1]` must be true or false'],
   ])('says of %j and %j: %s', (schema, value, message) => {
     expect(messages(schema, value)).toEqual([message]);
