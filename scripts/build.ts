@@ -1,5 +1,5 @@
 /**
- * Makes the published package in dist/: compiled JavaScript with types, the schemas, the shipped gateway.yaml, and a
+ * Makes the published package in dist/: compiled JavaScript with types, the schemas, the table of prices, the shipped gateway.yaml, and a
  * package.json without what only a checkout needs. `npm publish ./dist` publishes it.
  */
 import { execFileSync } from 'node:child_process';
@@ -14,7 +14,8 @@ execFileSync(join(root, 'node_modules/.bin/tsc'), ['--project', 'tsconfig.build.
   cwd: root,
   stdio: 'inherit',
 });
-for (const name of ['schemas', 'gateway.yaml', 'README.md', 'LICENSE', 'examples']) {
+// The compiler would write the table of prices too, but in a form of its own.
+for (const name of ['schemas', 'src/budget/image-prices.json', 'gateway.yaml', 'README.md', 'LICENSE', 'examples']) {
   cpSync(join(root, name), join(dist, name), { recursive: true });
 }
 

@@ -18,6 +18,7 @@ const banner = '/* Generated from schemas/ by `npm run generate`. Do not edit. *
 const typeNames: Readonly<Record<string, string>> = {
   gateway: 'GatewayFile',
   entity: 'EntityFile',
+  'image-prices': 'ImagePrices',
   'api/images-request': 'ImagesRequest',
   'api/images-response': 'ImagesResponseBody',
   'api/error-response': 'ErrorResponseBody',

@@ -33,6 +33,10 @@ export interface ImageUsage {
   readonly totalTokens: number;
   readonly inputTextTokens?: number | undefined;
   readonly inputImageTokens?: number | undefined;
+  /** Input tokens that the provider had in its cache; they are among the others, and may cost less. */
+  readonly inputCachedTokens?: number | undefined;
+  readonly inputCachedTextTokens?: number | undefined;
+  readonly inputCachedImageTokens?: number | undefined;
   readonly outputTextTokens?: number | undefined;
   readonly outputImageTokens?: number | undefined;
 }

@@ -10,12 +10,16 @@ export function readUsage(value: unknown): ImageUsage | undefined {
   if (inputTokens === undefined || outputTokens === undefined) return undefined;
   const input = isJsonObject(value['input_tokens_details']) ? value['input_tokens_details'] : {};
   const output = isJsonObject(value['output_tokens_details']) ? value['output_tokens_details'] : {};
+  const cached = isJsonObject(input['cached_tokens_details']) ? input['cached_tokens_details'] : {};
   return {
     inputTokens,
     outputTokens,
     totalTokens: tokens(value['total_tokens']) ?? inputTokens + outputTokens,
     inputTextTokens: tokens(input['text_tokens']),
     inputImageTokens: tokens(input['image_tokens']),
+    inputCachedTokens: tokens(input['cached_tokens']),
+    inputCachedTextTokens: tokens(cached['text_tokens']),
+    inputCachedImageTokens: tokens(cached['image_tokens']),
     outputTextTokens: tokens(output['text_tokens']),
     outputImageTokens: tokens(output['image_tokens']),
   };
@@ -27,7 +31,8 @@ function tokens(value: unknown): number | undefined {
 
 /** The `usage` member for a caller. Some clients read the details of the input without looking whether they are there. */
 export function writeUsage(usage: ImageUsage): JsonObject {
-  const { inputTextTokens, inputImageTokens, outputTextTokens, outputImageTokens } = usage;
+  const { inputTextTokens, inputImageTokens, inputCachedTokens, outputTextTokens, outputImageTokens } = usage;
+  const cached = inputCachedTokens === undefined ? {} : { cached_tokens: inputCachedTokens };
   const outputDetails =
     outputImageTokens === undefined && outputTextTokens === undefined
       ? {}
@@ -36,7 +41,7 @@ export function writeUsage(usage: ImageUsage): JsonObject {
     total_tokens: usage.totalTokens,
     input_tokens: usage.inputTokens,
     output_tokens: usage.outputTokens,
-    input_tokens_details: { text_tokens: inputTextTokens ?? 0, image_tokens: inputImageTokens ?? 0 },
+    input_tokens_details: { text_tokens: inputTextTokens ?? 0, image_tokens: inputImageTokens ?? 0, ...cached },
     ...outputDetails,
   };
 }
@@ -53,6 +58,9 @@ export function addUsage(all: readonly (ImageUsage | undefined)[]): ImageUsage |
       totalTokens: sum.totalTokens + one.totalTokens,
       inputTextTokens: add('inputTextTokens'),
       inputImageTokens: add('inputImageTokens'),
+      inputCachedTokens: add('inputCachedTokens'),
+      inputCachedTextTokens: add('inputCachedTextTokens'),
+      inputCachedImageTokens: add('inputCachedImageTokens'),
       outputTextTokens: add('outputTextTokens'),
       outputImageTokens: add('outputImageTokens'),
     };

@@ -26,6 +26,20 @@ describe('usage', () => {
     expect(usage && writeUsage(usage)).toEqual(wire);
   });
 
+  it('tells what of the input was cached, as far as it is told', () => {
+    const details = { text_tokens: 10, image_tokens: 40, cached_tokens: 30 };
+    const cached = { ...wire, input_tokens_details: details };
+    expect(readUsage(cached)).toMatchObject({ inputTokens: 50, inputCachedTokens: 30 });
+    const usage = readUsage(cached);
+    expect(usage && writeUsage(usage)).toEqual(cached);
+    const apart = { ...details, cached_tokens_details: { text_tokens: 10, image_tokens: 20 } };
+    expect(readUsage({ ...wire, input_tokens_details: apart })).toMatchObject({
+      inputCachedTextTokens: 10,
+      inputCachedImageTokens: 20,
+    });
+    expect(addUsage([usage, readUsage(wire)])).toMatchObject({ inputTokens: 100, inputCachedTokens: 30 });
+  });
+
   it('is the sum of both sides where the total is not told', () => {
     expect(readUsage({ input_tokens: 5, output_tokens: 7 })).toMatchObject({ totalTokens: 12 });
   });

@@ -1,0 +1,51 @@
+/**
+ * What calls cost: the file's `prices` before the built-in table. Nothing here knows a clock or a network. Money is
+ * nano-dollars, in BigInt within and as safe integers without.
+ */
+import type { Estimate, PriceBook } from '../pipeline/prices.ts';
+import { billOf, largestBill, nanoUsdOf, type Bill } from './bill.ts';
+import { explainBill, explainSource } from './price-explanation.ts';
+import { createPriceFinder, type PriceOverride } from './price-source.ts';
+
+export type {
+  Delivered,
+  Estimate,
+  PriceBasis,
+  PriceBook,
+  PriceExplanation,
+  PriceQuestion,
+  PriceRule,
+} from '../pipeline/prices.ts';
+export type { PriceOverride } from './price-source.ts';
+
+/**
+ * @param overrides the file's `prices`, valid against its schema
+ * @param providerNames all names of each entity's provider, by the entity's id: a price for any of them holds
+ * @throws RangeError for an amount that is not one of whole nano-dollars
+ */
+export function createPriceBook(
+  overrides: readonly PriceOverride[],
+  providerNames: ReadonlyMap<string, readonly string[]> = new Map(),
+): PriceBook {
+  const find = createPriceFinder(overrides, providerNames);
+  return {
+    estimate(question) {
+      const source = find(question);
+      return estimateOf(source && largestBill(source.tariff, question));
+    },
+    actual(question, delivered) {
+      const { reportedNanoUsd } = delivered;
+      if (reportedNanoUsd !== undefined) return { kind: 'priced', nanoUsd: reportedNanoUsd, basis: 'reported' };
+      const source = find(question);
+      return estimateOf(source && billOf(source.tariff, question, delivered));
+    },
+    explain(question) {
+      const source = find(question);
+      return { ...explainSource(source, question), ...explainBill(source && largestBill(source.tariff, question)) };
+    },
+  };
+}
+
+function estimateOf(bill: Bill | undefined): Estimate {
+  return bill === undefined ? { kind: 'unpriced' } : { kind: 'priced', nanoUsd: nanoUsdOf(bill), basis: bill.basis };
+}
