@@ -3,6 +3,7 @@ import type { JsonValue } from '../json.ts';
 import type { Secret } from '../secret.ts';
 import type { KnownModel, Provider } from '../providers/provider.ts';
 import type { ImageParameters, Operation, ResponseFormat } from './call.ts';
+import type { PriceBook } from './prices.ts';
 import type { HttpClient } from './upstream.ts';
 
 /**
@@ -182,5 +183,8 @@ export interface Catalogue {
   /** By the SHA-256 of the key, in lower-case hexadecimal. Empty: the gateway is open. */
   readonly consumersByKeyHash: ReadonlyMap<string, Consumer>;
   readonly budgets: readonly Budget[];
+  readonly prices: PriceBook;
+  /** What becomes of a call without a price where a budget counts dollars. */
+  readonly unpriced: 'reject' | 'allow';
   readonly hosting: Hosting;
 }

@@ -22,6 +22,7 @@ import type { HttpClient } from '../pipeline/upstream.ts';
 import type { Provider, ProviderDefinition } from '../providers/provider.ts';
 import { Secret } from '../secret.ts';
 import { createLinkSigner } from './link-signer.ts';
+import { compilePrices } from './prices.ts';
 import { slugsOf } from './slug.ts';
 import { createTokenRing, splitTokens } from './token-ring.ts';
 
@@ -59,6 +60,8 @@ export function compileCatalogue(sources: CatalogueSources): Catalogue {
     aliases: compileAliases(config),
     consumersByKeyHash: compileConsumers(config),
     budgets: compileBudgets(config),
+    prices: compilePrices(config, sources.registry, active),
+    unpriced: config.unpriced,
     hosting: compileHosting(config),
   };
 }

@@ -10,6 +10,7 @@ import { compileCatalogue } from '../../../src/runtime/catalogue.ts';
 import { createResources, type ResourceLease } from '../../../src/runtime/resources.ts';
 import { makeEntity, silentLog } from '../../fixtures/exchange.ts';
 import { openAiRoutes, sandboxEntity } from '../../fixtures/gateway-config.ts';
+import { priceQuestion } from '../../fixtures/prices.ts';
 import { loadFile } from './config-file.ts';
 
 describe('entities', () => {
@@ -271,6 +272,44 @@ describe('budgets', () => {
       routes: undefined,
     });
     expect(models && [filterAllows(models, ['sandbox/a']), filterAllows(models, ['a'])]).toEqual([true, false]);
+  });
+});
+
+describe('prices', () => {
+  const compatible = {
+    id: 'local',
+    provider: 'openai-compatible',
+    config: { connection: { base_url: 'http://127.0.0.1:9', provider_name: 'localai' } },
+  };
+  const asleep = { id: 'grok-main', provider: 'x-ai', config: {} };
+
+  it('are those of the file before those of the table, for each entity by all names of its provider', async () => {
+    const prices = [
+      { provider: 'x-ai', model: 'grok-next', per_image: 0.3 },
+      { provider: 'openai-compatible', model: 'flux', per_image: 0.1 },
+      { entity: 'sandbox', model: '*', per_image: '${env:PRICE:-0.04}' },
+    ];
+    const { catalogue } = await compiled({ image_models: [compatible, asleep, sandbox], prices });
+    const priceOf = (provider: string, entity: string, model: string) =>
+      catalogue.prices.estimate(priceQuestion({ provider, entity, model }));
+    const priced = (nanoUsd: number) => ({ kind: 'priced', nanoUsd, basis: 'per_image' });
+    expect(priceOf('sandbox', 'sandbox', 'sandbox-1')).toEqual(priced(40_000_000));
+    expect(priceOf('grok', 'grok-main', 'grok-next')).toEqual(priced(300_000_000));
+    expect(priceOf('x-ai', 'grok-main', 'grok-next')).toEqual(priced(300_000_000));
+    expect(priceOf('grok', '', 'grok-next')).toEqual(priced(300_000_000));
+    expect(priceOf('localai', 'local', 'flux')).toEqual(priced(100_000_000));
+    expect(priceOf('openai-compatible', 'local', 'other')).toEqual(priced(0));
+    expect(priceOf('openai-compatible', '', 'other')).toEqual({ kind: 'unpriced' });
+  });
+
+  it('are those of the table where the file has none, and unpriced calls are refused unless it says otherwise', async () => {
+    const { catalogue } = await compiled({});
+    expect(catalogue.prices.estimate(priceQuestion())).toMatchObject({ nanoUsd: 211_000_000 });
+    expect(catalogue.prices.estimate(priceQuestion({ provider: 'sandbox', entity: 'sandbox' }))).toMatchObject({
+      nanoUsd: 0,
+    });
+    expect(catalogue.unpriced).toBe('reject');
+    expect((await compiled({ unpriced: 'allow' })).catalogue.unpriced).toBe('allow');
   });
 });
 
