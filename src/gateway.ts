@@ -20,6 +20,7 @@ import { createPictureFetcher } from './http/picture-fetcher.ts';
 import { stopPainter } from './images/painter.ts';
 import { silentLog, type RootLogger } from './log.ts';
 import { createRegistry, type Registry } from './pipeline/registry.ts';
+import type { Catalogue } from './pipeline/settings.ts';
 import type { Clock } from './pipeline/stage.ts';
 import { providers } from './providers/index.ts';
 import { systemClock } from './runtime/clock.ts';
@@ -221,6 +222,9 @@ export interface CheckedConfig {
   readonly problems: readonly Problem[];
   /** What does not, but should be looked at. */
   readonly warnings: readonly Problem[];
+  /** What it means, if there are no problems. Nothing in it can send or keep anything. */
+  readonly meaning:
+    { readonly config: GatewayFile; readonly registry: Registry; readonly catalogue: Catalogue } | undefined;
 }
 
 /**
@@ -231,20 +235,17 @@ export async function checkConfig({
   env,
 }: Pick<GatewayOptions, 'configPath' | 'env'>): Promise<CheckedConfig> {
   const { registry, loaded } = await validateWithExtensions(await readConfig({ path: configPath, env }));
-  if (loaded.kind === 'invalid') return { problems: loaded.problems, warnings: [] };
+  if (loaded.kind === 'invalid') return { problems: loaded.problems, warnings: [], meaning: undefined };
+  const { config } = loaded;
   const resources = createResources(silentLog);
   const lease = resources.lease();
-  const compiled = compile({
-    config: loaded.config,
-    registry,
-    share: lease.use,
-    createClient,
-    services: inertServices,
-  });
+  const compiled = compile({ config, registry, share: lease.use, createClient, services: inertServices });
   await resources.close();
+  const isValid = compiled.kind === 'compiled';
   return {
-    problems: compiled.kind === 'invalid' ? loaded.problemsFrom(compiled.problems) : [],
-    warnings: loaded.problemsFrom(retiredModels(loaded.config, registry, systemClock.now())),
+    problems: isValid ? [] : loaded.problemsFrom(compiled.problems),
+    warnings: loaded.problemsFrom(retiredModels(config, registry, systemClock.now())),
+    meaning: isValid ? { config, registry, catalogue: compiled.catalogue } : undefined,
   };
 }
 

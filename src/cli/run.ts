@@ -1,13 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { keys } from './keys.ts';
+import { price } from './price.ts';
 import { reload } from './reload.ts';
 import { schema } from './schema.ts';
 import { start } from './start.ts';
-import type { Command, Terminal } from './terminal.ts';
+import type { Command, CommandOption, CommandOptions, Terminal } from './terminal.ts';
 import { validate } from './validate.ts';
 
-const commands: readonly Command[] = [start, validate, schema, keys, reload];
+const commands: readonly Command[] = [start, validate, schema, price, keys, reload];
 
 /** Runs what the arguments ask for, and gives the exit code: 0 done, 1 failed, 2 used wrongly. */
 export async function runCommand(args: readonly string[], terminal: Terminal): Promise<number> {
@@ -16,7 +17,7 @@ export async function runCommand(args: readonly string[], terminal: Terminal): P
     terminal.err(`${parsed.message}\n\n${help}`);
     return 2;
   }
-  const { config, rest, wantsHelp, wantsVersion } = parsed;
+  const { rest, wantsHelp, wantsVersion, ...given } = parsed;
   if (wantsVersion) {
     terminal.out(`${version()}\n`);
     return 0;
@@ -31,26 +32,40 @@ export async function runCommand(args: readonly string[], terminal: Terminal): P
     terminal.err(`There is no command \`${name}\`.\n\n${help}`);
     return 2;
   }
-  return command.run({ config, rest: further }, terminal);
+  const stray = Object.keys(given.values).find((option) => !Object.hasOwn(command.options ?? {}, option));
+  if (stray !== undefined) {
+    terminal.err(`The command \`${name}\` has no option \`--${stray}\`.\n\n${help}`);
+    return 2;
+  }
+  return command.run({ ...given, rest: further }, terminal);
 }
 
 type Arguments =
-  | { kind: 'wrong'; message: string }
-  | { kind: 'parsed'; config: string; rest: readonly string[]; wantsHelp: boolean; wantsVersion: boolean };
+  { kind: 'wrong'; message: string } | (CommandOptions & { kind: 'parsed'; wantsHelp: boolean; wantsVersion: boolean });
+
+const generalOptions = {
+  config: { type: 'string', short: 'c' },
+  help: { type: 'boolean', short: 'h' },
+  version: { type: 'boolean', short: 'v' },
+} as const;
+
+type OptionType = CommandOption & { readonly short?: string };
 
 function parse(args: readonly string[]): Arguments {
+  const own: Readonly<Record<string, OptionType>> = Object.assign({}, ...commands.map(({ options }) => options));
   try {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        config: { type: 'string', short: 'c', default: './gateway.yaml' },
-        help: { type: 'boolean', short: 'h', default: false },
-        version: { type: 'boolean', short: 'v', default: false },
-      },
-    });
-    const { config, help: wantsHelp, version: wantsVersion } = values;
-    return { kind: 'parsed', config, rest: positionals, wantsHelp, wantsVersion };
+    const parsed = parseArgs({ args: [...args], allowPositionals: true, options: { ...own, ...generalOptions } });
+    const given: Readonly<Record<string, unknown>> = parsed.values;
+    const text = (name: string): string | undefined => (typeof given[name] === 'string' ? given[name] : undefined);
+    return {
+      kind: 'parsed',
+      config: text('config') ?? './gateway.yaml',
+      configIsGiven: given['config'] !== undefined,
+      values: Object.fromEntries(Object.keys(own).flatMap((name) => (name in given ? [[name, text(name) ?? '']] : []))),
+      rest: parsed.positionals,
+      wantsHelp: given['help'] === true,
+      wantsVersion: given['version'] === true,
+    };
   } catch (error) {
     return { kind: 'wrong', message: error instanceof Error ? error.message : String(error) };
   }
@@ -61,7 +76,7 @@ const help = `Pinhole: a declarative gateway for image models.
 Usage: pinhole COMMAND [--config FILE]
 
 Commands:
-${commands.map(({ usage, about }) => `  ${usage.padEnd(18)} ${about}`).join('\n')}
+${commands.map(({ usage, about }) => `  ${usage.padEnd(20)} ${about}`).join('\n')}
 
 Options:
   -c, --config FILE  the file that declares the gateway (default: ./gateway.yaml)

@@ -15,8 +15,17 @@ export interface Terminal {
 export interface CommandOptions {
   /** Path of the file. */
   readonly config: string;
+  /** Whether the path was given, rather than taken for granted. */
+  readonly configIsGiven: boolean;
+  /** The command's own options that were given; the text is empty for those that take none. */
+  readonly values: Readonly<Record<string, string>>;
   /** Further arguments. */
   readonly rest: readonly string[];
+}
+
+/** An option, as `parseArgs` of `node:util` has it. */
+export interface CommandOption {
+  readonly type: 'string' | 'boolean';
 }
 
 /** A command; what it resolves to is the process's exit code: 0 done, 1 failed, 2 used wrongly. */
@@ -25,5 +34,7 @@ export interface Command {
   /** Its arguments, for the help. */
   readonly usage: string;
   readonly about: string;
+  /** Its own options, by name; commands that share a name share its type. */
+  readonly options?: Readonly<Record<string, CommandOption>>;
   run(options: CommandOptions, terminal: Terminal): Promise<number>;
 }
