@@ -131,6 +131,10 @@ export const errorTable = {
     curable: false,
     about: 'The gateway is draining, or cannot keep its books or pictures right now.',
   },
+  guard_unavailable: {
+    ...upstream(503, true, 'A guard rule could not tell whether the prompt is allowed; nothing was sent.'),
+    curable: false,
+  },
   upstream_timeout: upstream(504, false, 'The provider did not answer within the entity’s `timeout`.'),
 } as const satisfies Record<string, ErrorRow>;
 

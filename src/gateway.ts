@@ -17,6 +17,7 @@ import { createHandler } from './http/handler.ts';
 import { parseListenAddress } from './listen-address.ts';
 import { createListeners, type BoundAddress, type Listeners, type ListenerSettings } from './http/listeners.ts';
 import { createPictureFetcher } from './http/picture-fetcher.ts';
+import { createServiceConnector } from './http/service-client.ts';
 import { stopPainter } from './images/painter.ts';
 import { silentLog, type RootLogger } from './log.ts';
 import { createRegistry, type Registry } from './pipeline/registry.ts';
@@ -260,7 +261,8 @@ function createClient(): ReturnType<typeof createHttpClient> {
 }
 
 function network(forward: ReturnType<typeof createForwarder>) {
-  return { forward, createPictureFetcher, spoolDirectory: join(tmpdir(), 'pinhole') };
+  const services = createServiceConnector();
+  return { forward, services, createPictureFetcher, spoolDirectory: join(tmpdir(), 'pinhole') };
 }
 
 function publicSettings(

@@ -21,6 +21,7 @@ export {
   defineComposite,
   defineStage,
   Halt,
+  ServiceFailure,
   type AnyStage,
   type NestedPipeline,
   type StageDefinition,

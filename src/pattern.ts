@@ -5,6 +5,8 @@ export interface Pattern {
   readonly source: string;
   /** Whether the *whole* text matches. */
   matches(text: string): boolean;
+  /** Whether some part of the text matches. */
+  isIn(text: string): boolean;
 }
 
 /**
@@ -13,5 +15,5 @@ export interface Pattern {
  */
 export function compilePattern(source: string): Pattern {
   const expression = RE2JS.compile(source);
-  return { source, matches: (text) => expression.matches(text) };
+  return { source, matches: (text) => expression.matches(text), isIn: (text) => expression.test(text) };
 }

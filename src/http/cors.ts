@@ -16,6 +16,7 @@ const exposedHeaders = [
   'x-pinhole-cost-usd',
   'x-pinhole-dropped-params',
   'x-pinhole-entity',
+  'x-pinhole-guard',
   'x-pinhole-model',
   'x-pinhole-partial',
   'x-pinhole-provider',

@@ -110,4 +110,6 @@ export interface ExchangeEnd {
 }
 
 /** What a stage sees: the exchange, and of the slots only those that it declared. */
-export type ExchangeView<Reads extends SlotName> = Exchange & Readonly<Pick<Slots, Reads>>;
+export type ExchangeView<Reads extends SlotName, Optional extends SlotName = never> = Exchange &
+  Readonly<Pick<Slots, Reads>> &
+  Readonly<Partial<Pick<Slots, Optional>>>;

@@ -3,10 +3,12 @@ import type { JsonSchema } from '../json.ts';
 import type { Logger } from '../log.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import type { BytesPayload, FilePayload, LinkPayload } from '../images/payload.ts';
+import type { Secret } from '../secret.ts';
 import type { Store } from '../stores/store.ts';
 import type { Exchange, ExchangeView, SlotName, Slots } from './exchange.ts';
 import type { GatewayResponse } from './response.ts';
 import type { Catalogue, ForwardSettings, Route } from './settings.ts';
+import type { WireJson } from './upstream.ts';
 
 /**
  * A kind of stage: what a pipeline in the file names. `reads` and `writes` are checked twice: by the compiler, against
@@ -16,6 +18,7 @@ export interface StageDefinition<
   Reads extends SlotName = SlotName,
   Writes extends SlotName = SlotName,
   Config = unknown,
+  Optional extends SlotName = never,
 > {
   readonly name: string;
   /** JSON Schema (draft-07) of the stage's `config`. Its defaults are filled in before `create` is called. */
@@ -24,13 +27,17 @@ export interface StageDefinition<
   readonly reads: readonly Reads[];
   /** Slots that this stage fills. A slot that it writes without reading must still be empty. */
   readonly writes: readonly Writes[];
+  /** Slots that this stage looks at when they are filled. */
+  readonly optional?: readonly Optional[];
+  /** Those of `optional` that a config cannot do without: they are held to the same as `reads`. */
+  needs?(config: Config): readonly NoInfer<Optional>[];
   /** Slots that must still be empty: a gate that comes too late protects nothing. */
   readonly before?: readonly SlotName[];
   /**
    * Called at load, once for each place where the stage stands. What requests can share is prepared here.
    * @throws ConfigError for what the schema cannot express
    */
-  create(config: Config, env: StageEnv): StageHandler<Reads, Writes>;
+  create(config: Config, env: StageEnv): StageHandler<Reads, Writes, Optional>;
 }
 
 /**
@@ -41,9 +48,10 @@ export interface CompositeDefinition<
   Reads extends SlotName = SlotName,
   Writes extends SlotName = SlotName,
   Config = unknown,
-> extends Omit<StageDefinition<Reads, Writes, Config>, 'create'> {
+  Optional extends SlotName = never,
+> extends Omit<StageDefinition<Reads, Writes, Config, Optional>, 'create'> {
   readonly composite: true;
-  create(config: Config, env: StageEnv, nested: NestedPipeline): StageHandler<Reads, Writes>;
+  create(config: Config, env: StageEnv, nested: NestedPipeline): StageHandler<Reads, Writes, Optional>;
 }
 
 /** A stage of any shape, as the registry holds it. Its config has been validated before `create` is called. */
@@ -52,6 +60,8 @@ export interface AnyStage {
   readonly schema: JsonSchema;
   readonly reads: readonly SlotName[];
   readonly writes: readonly SlotName[];
+  readonly optional?: readonly SlotName[];
+  needs?(config: never): readonly SlotName[];
   readonly before?: readonly SlotName[];
   readonly composite?: true;
   create(config: never, env: StageEnv, nested: NestedPipeline): AnyStageHandler;
@@ -62,8 +72,8 @@ export type AnyStageHandler = (exchange: ExchangeView<SlotName>) => AnyStageOutc
 export type AnyStageOutcome = void | Halt | Partial<Readonly<Slots>>;
 
 /** What a stage does for one exchange: the slots it fills, or an early answer. It changes nothing that it was given. */
-export type StageHandler<Reads extends SlotName, Writes extends SlotName> = (
-  exchange: ExchangeView<Reads>,
+export type StageHandler<Reads extends SlotName, Writes extends SlotName, Optional extends SlotName = never> = (
+  exchange: ExchangeView<Reads, Optional>,
 ) => StageOutcome<Writes> | Promise<StageOutcome<Writes>>;
 
 export type StageOutcome<Writes extends SlotName> = [Writes] extends [never]
@@ -114,6 +124,7 @@ export interface StageEnv {
   readonly blobs: BlobStore;
   readonly forward: Forwarder;
   readonly pictures: PictureFetcher;
+  readonly services: ServiceConnector;
   readonly spool: SpoolSettings;
   /**
    * Something that outlives a reload: the same key gives the same value for as long as some snapshot uses it.
@@ -196,6 +207,49 @@ export interface FetchedPicture {
   readonly mediaType: string;
 }
 
+/** The way to services that the file names, such as webhooks. Implemented in `http/service-client.ts`. */
+export interface ServiceConnector {
+  /** Connections to one origin, made when they are first needed. The file has said where they lead, which may be anywhere. */
+  connect(origin: string): Service;
+}
+
+/** A service that is asked in JSON and answers in JSON. */
+export interface Service {
+  /**
+   * Posts a document, and gives the one that comes back with a 2xx status. Follows no redirects. It asks once more only
+   * when the connection breaks, so what is asked must be a question and not a deed.
+   * @throws ServiceFailure, or the signal's reason
+   */
+  ask(question: ServiceQuestion, signal: AbortSignal): Promise<unknown>;
+  /** Lets what is under way finish. */
+  close(): Promise<void>;
+}
+
+export interface ServiceQuestion {
+  /** An address on the service's origin. */
+  readonly url: string;
+  /** Lower-case names. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: WireJson;
+  /** Signs the request. */
+  readonly signature?: ServiceSignature | undefined;
+}
+
+/** https://www.standardwebhooks.com, the headers `webhook-id`, `webhook-timestamp` and `webhook-signature`. */
+export interface ServiceSignature {
+  /** `whsec_` and the key in base64, or any text, whose bytes are the key. */
+  readonly secret: Secret;
+  /** Different for each question. */
+  readonly id: string;
+  /** Seconds since 1970. */
+  readonly timestamp: number;
+}
+
+/** A service that could not be reached, or gave no proper answer. The message is for the log only. */
+export class ServiceFailure extends Error {
+  override readonly name = 'ServiceFailure';
+}
+
 /** Where uploads go that are too large to keep in memory. */
 export interface SpoolSettings {
   readonly directory: string;
@@ -214,7 +268,8 @@ export function defineStage<
   Config = unknown,
   const Reads extends SlotName = never,
   const Writes extends SlotName = never,
->(definition: StageDefinition<Reads, Writes, Config>): StageDefinition<Reads, Writes, Config> {
+  const Optional extends SlotName = never,
+>(definition: StageDefinition<Reads, Writes, Config, Optional>): StageDefinition<Reads, Writes, Config, Optional> {
   return definition;
 }
 
@@ -223,8 +278,9 @@ export function defineComposite<
   Config = unknown,
   const Reads extends SlotName = never,
   const Writes extends SlotName = never,
+  const Optional extends SlotName = never,
 >(
-  definition: Omit<CompositeDefinition<Reads, Writes, Config>, 'composite'>,
-): CompositeDefinition<Reads, Writes, Config> {
+  definition: Omit<CompositeDefinition<Reads, Writes, Config, Optional>, 'composite'>,
+): CompositeDefinition<Reads, Writes, Config, Optional> {
   return { ...definition, composite: true };
 }

@@ -35,7 +35,7 @@ function place(stages: readonly StageFile[], pointer: string, registry: Registry
     return [
       {
         name: definition.name,
-        reads: definition.reads,
+        reads: [...definition.reads, ...neededBy(definition, file)],
         writes: definition.writes,
         before: definition.before ?? [],
         pointer: here,
@@ -45,6 +45,12 @@ function place(stages: readonly StageFile[], pointer: string, registry: Registry
       },
     ];
   });
+}
+
+/** The slots that a stage needs because of its config. */
+function neededBy(definition: AnyStage, file: StageFile): readonly SlotName[] {
+  // The config has just been validated against the definition's own schema.
+  return definition.needs?.(file.config as never) ?? [];
 }
 
 /** Creates the stages of a route's pipeline. Mistakes that only `create` sees are reported. */

@@ -5,7 +5,7 @@ import { OperatorError } from '../errors.ts';
 import type { GatewayFile } from '../generated/gateway.ts';
 import { silentLog, type Logger } from '../log.ts';
 import type { Registry } from '../pipeline/registry.ts';
-import type { Clock, Forwarder, PictureFetcher, SpoolSettings } from '../pipeline/stage.ts';
+import type { Clock, Forwarder, PictureFetcher, ServiceConnector, SpoolSettings } from '../pipeline/stage.ts';
 import { Secret } from '../secret.ts';
 import type { Store } from '../stores/store.ts';
 import type { StageServices } from './compile.ts';
@@ -19,6 +19,7 @@ export interface ServiceSources {
   readonly clock: Clock;
   readonly log: Logger;
   readonly forward: Forwarder;
+  readonly services: ServiceConnector;
   createPictureFetcher(options: {
     readonly spool: SpoolSettings;
     readonly log: Logger;
@@ -43,6 +44,7 @@ export async function openServices(sources: ServiceSources): Promise<StageServic
     store: await openStore(sources),
     blobs: await openBlobs(sources),
     forward: sources.forward,
+    services: sources.services,
     pictures: openPictures(sources, spool),
   };
 }
@@ -76,6 +78,7 @@ export const inertServices: StageServices = {
   },
   forward: { forward: neverCalled },
   pictures: { check: neverCalled, vouch: neverCalled, fetchAll: neverCalled, fetch: neverCalled },
+  services: { connect: () => ({ ask: neverCalled, close: () => Promise.resolve() }) },
 };
 
 function openStore({ config, registry, lease, clock }: ServiceSources): Promise<Store> {

@@ -3,7 +3,7 @@ import { GatewayError } from '../errors.ts';
 import { convertMask, type MaskForm } from '../images/codecs.ts';
 import { collectPayload, payloadContent, payloadHead } from '../images/convert-payload.ts';
 import { probeDimensions, type Dimensions } from '../images/inspect.ts';
-import type { InputImage, TargetCall, UploadedImage } from '../pipeline/call.ts';
+import type { InputImage, InputRules, TargetCall, UploadedImage } from '../pipeline/call.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
 import { hostedLink } from '../pipeline/hosted-link.ts';
 import type { StageEnv } from '../pipeline/stage.ts';
@@ -40,19 +40,9 @@ export function createInputPreparer(env: StageEnv): PrepareInputs {
     call: TargetCall,
     exchange: Exchange,
   ): Promise<readonly Picture[]> {
-    const { signal, route, defer } = exchange;
-    const links = pictures.flatMap(({ image, param }) => {
-      if (image.kind !== 'image' || image.payload.kind !== 'link' || known.has(image)) return [];
-      const check = createPictureCheck(param, call.inputRules);
-      return { image, check, url: image.payload.url, param, see: check.see };
-    });
-    if (links.length > 0) {
-      const fetched = await env.pictures.fetchAll(links, { signal, maxBytes: route.maxUploadBytes, defer });
-      for (const [index, { image, check }] of links.entries()) {
-        const picture = fetched[index];
-        if (picture !== undefined) known.set(image, await check.admit(picture.payload));
-      }
-    }
+    const unknown = pictures.filter(({ image }) => !known.has(image));
+    const fetched = await fetchLinks(unknown, call.inputRules, exchange, env);
+    for (const [image, picture] of fetched) known.set(image, picture);
     return pictures.map(({ image, param }) => ({ image: known.get(image) ?? image, param }));
   }
 
@@ -85,13 +75,38 @@ export function createInputPreparer(env: StageEnv): PrepareInputs {
   };
 }
 
+/**
+ * What is behind those of these pictures that are links, by the picture that is the link.
+ * @throws GatewayError image_url_not_allowed, invalid_image, payload_too_large; `param` names the member
+ */
+export async function fetchLinks(
+  pictures: readonly Picture[],
+  rules: InputRules,
+  { signal, route, defer }: Exchange,
+  env: StageEnv,
+): Promise<ReadonlyMap<InputImage, UploadedImage>> {
+  const links = pictures.flatMap(({ image, param }) => {
+    if (image.kind !== 'image' || image.payload.kind !== 'link') return [];
+    const check = createPictureCheck(param, rules);
+    return { image, check, url: image.payload.url, param, see: check.see };
+  });
+  const found = new Map<InputImage, UploadedImage>();
+  if (links.length === 0) return found;
+  const fetched = await env.pictures.fetchAll(links, { signal, maxBytes: route.maxUploadBytes, defer });
+  for (const [index, { image, check }] of links.entries()) {
+    const picture = fetched[index];
+    if (picture !== undefined) found.set(image, await check.admit(picture.payload));
+  }
+  return found;
+}
+
 /** The values of all. Waits for every one of them, so that nothing is left under way. @throws the first failure in the list */
 async function allOf<Value>(work: readonly Promise<Value>[]): Promise<readonly Value[]> {
   await Promise.allSettled(work);
   return Promise.all(work);
 }
 
-interface Picture {
+export interface Picture {
   readonly image: InputImage;
   readonly param: PictureParam;
 }

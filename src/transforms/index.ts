@@ -7,6 +7,7 @@ import { decode } from './decode.ts';
 import { dispatch } from './dispatch.ts';
 import { fallback } from './fallback.ts';
 import { forward } from './forward.ts';
+import { guard } from './guard.ts';
 import { listModels } from './list-models.ts';
 import { parse } from './parse.ts';
 import { providerTransform } from './provider-transform.ts';
@@ -19,6 +20,7 @@ export const stages: readonly AnyStage[] = [
   parse,
   routeResolve,
   constrain,
+  guard,
   budget,
   fallback,
   providerTransform,

@@ -4,12 +4,12 @@ import type { ExchangeView, SlotName, Slots } from '../../src/pipeline/exchange.
 import { Halt, type StageDefinition, type StageEnv } from '../../src/pipeline/stage.ts';
 import { deepFreeze } from './deep-freeze.ts';
 
-export interface StageContract<Reads extends SlotName, Writes extends SlotName, Config> {
-  readonly definition: StageDefinition<Reads, Writes, Config>;
+export interface StageContract<Reads extends SlotName, Writes extends SlotName, Config, Optional extends SlotName> {
+  readonly definition: StageDefinition<Reads, Writes, Config, Optional>;
   readonly config: Config;
   readonly env: StageEnv;
   /** A new exchange with which the stage succeeds, its slots filled; its waits end when the signal is aborted. */
-  readonly exchange: (signal: AbortSignal) => ExchangeView<Reads>;
+  readonly exchange: (signal: AbortSignal) => ExchangeView<Reads, Optional>;
 }
 
 const slotNames = {
@@ -24,16 +24,19 @@ const slotNames = {
 } as const satisfies Record<keyof Slots, true>;
 
 /** Registers the suite. */
-export function stageContract<Reads extends SlotName, Writes extends SlotName, Config>(
-  contract: StageContract<Reads, Writes, Config>,
-): void {
+export function stageContract<
+  Reads extends SlotName,
+  Writes extends SlotName,
+  Config,
+  Optional extends SlotName = never,
+>(contract: StageContract<Reads, Writes, Config, Optional>): void {
   const { definition, config, env } = contract;
   const handle = definition.create(deepFreeze(config), env);
   const live = new AbortController().signal;
 
   describe(`the stage ${definition.name}`, () => {
     it('reads no slot that it has not declared', async () => {
-      const declared = new Set<PropertyKey>(definition.reads);
+      const declared = new Set<PropertyKey>([...definition.reads, ...(definition.optional ?? [])]);
       const undeclared: PropertyKey[] = [];
       const guarded = new Proxy(contract.exchange(live), {
         get(exchange, name, receiver): unknown {
@@ -61,6 +64,7 @@ export function stageContract<Reads extends SlotName, Writes extends SlotName, C
     it('changes nothing that it was given', async () => {
       const exchange = contract.exchange(live);
       for (const name of definition.reads) deepFreeze<unknown>(exchange[name]);
+      for (const name of definition.optional ?? []) deepFreeze<unknown>(exchange[name]);
       deepFreeze(exchange.request);
       await handle(exchange);
     });

@@ -11,6 +11,7 @@ import { decode } from '../../src/transforms/decode.ts';
 import { dispatch } from '../../src/transforms/dispatch.ts';
 import { fallback } from '../../src/transforms/fallback.ts';
 import { forward } from '../../src/transforms/forward.ts';
+import { guard } from '../../src/transforms/guard.ts';
 import { listModels } from '../../src/transforms/list-models.ts';
 import { parse } from '../../src/transforms/parse.ts';
 import { providerTransform } from '../../src/transforms/provider-transform.ts';
@@ -61,12 +62,32 @@ const target = makeTarget({ entity });
 const candidates = [target, makeTarget({ entity, model: 'gpt-image-1' })];
 const entities = new Map([[entity.id, entity]]);
 
+/** A service that allows everything, unless the signal is aborted. */
+const services: Parameters<typeof makeStageEnv>[0] = {
+  services: {
+    connect: () => ({
+      async ask(_question, signal) {
+        signal.throwIfAborted();
+        return { allow: true };
+      },
+      close: () => Promise.resolve(),
+    }),
+  },
+};
+
 /** Fetches a picture from everywhere, unless the signal is aborted. */
 const pictures: Parameters<typeof makeStageEnv>[0] = {
   pictures: {
     async fetch(_link, { signal }) {
       signal.throwIfAborted();
       return { payload: { kind: 'bytes', bytes: picture }, mediaType: 'image/png' };
+    },
+    async fetchAll(links, { signal }) {
+      signal.throwIfAborted();
+      return links.map((link) => {
+        link.see?.(picture);
+        return { payload: { kind: 'bytes', bytes: picture }, mediaType: 'image/png' };
+      });
     },
   },
 };
@@ -100,6 +121,30 @@ stageContract({
   config: {},
   env: makeStageEnv(),
   exchange: (signal) => makeExchange({ caller: makeCaller(), candidates, target }, { signal }),
+});
+
+stageContract({
+  definition: guard,
+  config: {
+    rules: [
+      { id: 'words', action: 'block', on_failure: 'block', keywords: ['gun'], whole_words: true },
+      {
+        id: 'hook',
+        action: 'block',
+        on_failure: 'block',
+        whole_words: true,
+        webhook: { url: 'https://judge.test/ask', headers: {}, include_images: true },
+      },
+    ],
+    status: 400,
+    timeout: 5000,
+    skip_parameters: [],
+  },
+  env: makeStageEnv({ ...pictures, ...services }),
+  exchange: (signal) => {
+    const images = [{ kind: 'image', payload: { ...link, trust: 'caller' }, mediaType: undefined } as const];
+    return makeExchange({ call: makeCall({ images }), caller: makeCaller(), target }, { signal });
+  },
 });
 
 stageContract({

@@ -24,6 +24,14 @@ export const stages: readonly AnyStage[] = [
     writes: [],
     create: (config: { readonly limit: number }) => () => void config.limit.toFixed(),
   }),
+  defineStage({
+    ...common,
+    reads: ['call'],
+    writes: [],
+    optional: ['target', 'caller'],
+    needs: (config: { readonly perEntity: boolean }) => (config.perEntity ? ['target'] : []),
+    create: () => (exchange) => void [exchange.call.prompt, exchange.target?.model, exchange.caller?.consumer],
+  }),
   defineComposite({
     ...common,
     reads: ['target'],
@@ -48,6 +56,27 @@ defineStage({
   writes: [],
   // @ts-expect-error -- it reads nothing.
   create: () => (exchange) => void exchange.caller,
+});
+
+// A stage that takes for granted what it only may look at.
+defineStage({
+  ...common,
+  reads: [],
+  writes: [],
+  optional: ['target'],
+  // @ts-expect-error -- it may not be there.
+  create: () => (exchange) => void exchange.target.model,
+});
+
+// A config can only need what the stage looks at.
+defineStage({
+  ...common,
+  reads: [],
+  writes: [],
+  optional: ['target'],
+  // @ts-expect-error -- `call` is not among `optional`.
+  needs: () => ['call'],
+  create: () => () => {},
 });
 
 // A slot is not readable because it is written.

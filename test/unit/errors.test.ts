@@ -26,6 +26,7 @@ describe('the table of errors', () => {
   it('tells no client to send again what another try cannot cure, or what may have been paid for', () => {
     const retried = rows.filter(([, row]) => row.retry).map(([code]) => code);
     expect(retried.toSorted()).toEqual([
+      'guard_unavailable',
       'no_healthy_target',
       'overloaded',
       'rate_limit_exceeded',

@@ -2,6 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { compilePattern } from '../../src/pattern.ts';
 
 describe('a pattern', () => {
+  it('can be looked for in a text', () => {
+    const pattern = compilePattern('(?i)\\bgun\\b');
+    expect(['a Gun.', 'begun', 'gun'].map((text) => pattern.isIn(text))).toEqual([true, false, true]);
+    expect(compilePattern('(a+)+$').isIn(`${'a'.repeat(5_000)}!`)).toBe(false);
+  });
+
   it('matches whole texts only', () => {
     const pattern = compilePattern('gpt-.+');
     expect(['gpt-2', 'gpt-', 'a gpt-2', 'gpt-2\n'].map((text) => pattern.matches(text))).toEqual([

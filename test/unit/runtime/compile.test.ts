@@ -190,6 +190,33 @@ describe('what is wrong with a file', () => {
     );
   });
 
+  it('is told of slots that a stage needs only because of its config', async () => {
+    const choosy = defineStage({
+      name: 'choosy',
+      schema: anyConfig,
+      reads: [],
+      writes: [],
+      optional: ['call', 'caller'],
+      needs: ({ slots }: { readonly slots: readonly ('call' | 'caller')[] }) => slots,
+      create: () => () => {},
+    });
+    const at = (...slots: readonly string[]) => ({ plugin: 'choosy', config: { slots } });
+    const ending = ['authenticate', 'parse', 'answer'];
+    const found = async (pipeline: readonly unknown[]): Promise<readonly string[]> => {
+      const result = await compileFile({ routes: [{ id: 'a', path: '/', pipeline }] }, [choosy]);
+      return result.kind === 'invalid' ? result.problems.map(({ message }) => message) : [];
+    };
+    expect(await found([at(), ...ending])).toEqual([]);
+    expect(await found([at('call'), ...ending])).toEqual([
+      '`choosy` reads `call`, which `parse` fills only further down: move `parse` above `choosy`',
+    ]);
+    expect(await found([at('caller'), ...ending])).toEqual([
+      '`choosy` reads `caller` before `authenticate` has established it: move `authenticate` above `choosy`',
+    ]);
+    expect(await found(['authenticate', 'parse', at('call', 'caller'), 'answer'])).toEqual([]);
+    expect(await found([at('caller'), 'answer'])).toEqual([]);
+  });
+
   it('is told once, however many routes share the pipeline', async () => {
     const shared = { pipeline: 'shared' };
     const found = await problems({

@@ -48,6 +48,7 @@ function bench() {
         clock,
         log: silentLog,
         forward: env.forward,
+        services: env.services,
         createPictureFetcher: () => env.pictures,
         spoolDirectory: '/nonexistent',
       });
