@@ -3,12 +3,14 @@ import { isIP } from 'node:net';
 import { parseListenAddress } from './listen-address.ts';
 import { compilePattern } from './pattern.ts';
 import { BadS3Location, parseS3Location } from './s3-location.ts';
+import { parseTimestamp } from './timestamp.ts';
 
 export type FormatCheck = (text: string) => string | undefined;
 
 export const formats: Readonly<Record<string, FormatCheck>> = {
   re2: explainPattern,
   'time-zone': explainTimeZone,
+  timestamp: explainTimestamp,
   'listen-address': explainListenAddress,
   cidr: explainNetwork,
   'http-url': explainHttpUrl,
@@ -45,6 +47,12 @@ function explainTimeZone(text: string): string | undefined {
   } catch {
     return 'is not a time zone that is known here, such as UTC or Europe/Berlin';
   }
+}
+
+function explainTimestamp(text: string): string | undefined {
+  return parseTimestamp(text) === undefined
+    ? 'must be a date such as 2027-01-31, or date and time with a time zone, such as 2027-01-31T12:00:00Z'
+    : undefined;
 }
 
 function explainNetwork(text: string): string | undefined {

@@ -10,10 +10,10 @@ import { createReloader, type LoadOutcome, type ReloadResult, type ReloadTrigger
 import type { Problem } from './config/problems.ts';
 import { createWatcher } from './config/watch.ts';
 import type { GatewayFile } from './generated/gateway.ts';
-import { addressRanges } from './http/addresses.ts';
 import { createHttpClient } from './http/client.ts';
 import { createForwarder } from './http/forward.ts';
 import { createHandler } from './http/handler.ts';
+import { addressRanges } from './ip-address.ts';
 import { parseListenAddress } from './listen-address.ts';
 import { createListeners, type BoundAddress, type Listeners, type ListenerSettings } from './http/listeners.ts';
 import { createPictureFetcher } from './http/picture-fetcher.ts';

@@ -63,7 +63,7 @@ function checkConsumers(root: Record<string, unknown>, report: Report): void {
   const consumersByKeyHash = new Map<string, string>();
   for (const consumer of entriesAt(root, 'consumers')) {
     const { pointer, value } = consumer;
-    checkKey(consumer, consumersByKeyHash, report);
+    checkKeys(consumer, consumersByKeyHash, report);
     const user = textAt(value, 'user');
     // Without any user declared the names only label what is counted, and no rule can be missed by a misspelling.
     if (user !== undefined && users?.size !== 0) {
@@ -73,22 +73,43 @@ function checkConsumers(root: Record<string, unknown>, report: Report): void {
   }
 }
 
-function checkKey({ pointer, name, value }: Entry, consumersByKeyHash: Map<string, string>, report: Report): void {
+/** A consumer has at most one of `key` and `key_sha256`, beside any number of `keys`; every one of these exactly one. */
+function checkKeys(consumer: Entry, consumersByKeyHash: Map<string, string>, report: Report): void {
+  const { pointer, name, value } = consumer;
+  const further = entriesAt(value, 'keys', pointer);
+  const id = textAt(value, 'id') ?? name;
+  const isSingle = 'key' in value || 'key_sha256' in value;
+  if (isSingle) checkKey(consumer, 'a consumer', id, consumersByKeyHash, report);
+  else if (further.length === 0)
+    report({ kind: 'missing', pointer, message: 'a consumer needs `key`, `key_sha256` or `keys`' });
+  for (const key of further) checkKey(key, 'an entry of `keys`', id, consumersByKeyHash, report);
+}
+
+function checkKey(
+  { pointer, value }: Entry,
+  what: string,
+  id: string,
+  consumersByKeyHash: Map<string, string>,
+  report: Report,
+): void {
   const key = textAt(value, 'key');
   if (!('key' in value) && !('key_sha256' in value)) {
-    report({ kind: 'missing', pointer, message: 'a consumer needs `key` or `key_sha256`' });
+    report({ kind: 'missing', pointer, message: `${what} needs \`key\` or \`key_sha256\`` });
   } else if ('key' in value && 'key_sha256' in value) {
-    const message = 'a consumer has either `key` or `key_sha256`, not both';
+    const message = `${what} has either \`key\` or \`key_sha256\`, not both`;
     report({ kind: 'key', pointer: pointerTo(pointer, 'key_sha256'), message });
   }
   const hash = key === undefined ? textAt(value, 'key_sha256')?.toLowerCase() : sha256(key);
   if (hash === undefined || key === '') return;
   const other = consumersByKeyHash.get(hash);
   if (other === undefined) {
-    consumersByKeyHash.set(hash, textAt(value, 'id') ?? name);
+    consumersByKeyHash.set(hash, id);
     return;
   }
-  const message = `the consumer \`${other}\` has the same key, so nobody could tell the two apart`;
+  const message =
+    other === id
+      ? 'the consumer has this key already'
+      : `the consumer \`${other}\` has the same key, so nobody could tell the two apart`;
   report({ kind: 'key', pointer: pointerTo(pointer, key === undefined ? 'key_sha256' : 'key'), message });
 }
 

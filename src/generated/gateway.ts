@@ -345,6 +345,35 @@ export interface ConsumerFile {
    */
   key_sha256?: string;
   /**
+   * Further keys of the consumer, such as a new one beside the old one for as long as both are in use. Each a key, or an object.
+   */
+  keys: ConsumerKeyFile[];
+  /**
+   * Whether the consumer's keys are valid.
+   */
+  enabled: boolean;
+  /**
+   * From when on none of the consumer's keys is valid any more: a date, or date and time with a time zone. Absent: never.
+   */
+  expires_at?: string;
+  /**
+   * Networks from which the keys may be used, by the address that is left when `server.trusted_proxies` are taken off. Absent: from everywhere.
+   *
+   * @minItems 1
+   *
+   * Items: An address, or a network such as 10.0.0.0/8.
+   */
+  ip_allow?: string[];
+  /**
+   * Facts about the consumer for webhooks and for stages of extensions. The gateway does not go by them.
+   */
+  metadata: {
+    /**
+     * One fact.
+     */
+    [k: string]: string | number | boolean;
+  };
+  /**
    * The user behind the consumer, whose rules hold as well.
    */
   user?: string;
@@ -359,6 +388,27 @@ export interface ConsumerFile {
    * Items: The id of a budget.
    */
   budgets: string[];
+}
+/**
+ * A key, or its hash.
+ */
+export interface ConsumerKeyFile {
+  /**
+   * The key that the caller sends. Only its hash is kept in memory.
+   */
+  key?: string;
+  /**
+   * The SHA-256 of the key in hexadecimal, in place of `key`.
+   */
+  key_sha256?: string;
+  /**
+   * From when on the key is not valid any more: a date, or date and time with a time zone. Absent: never.
+   */
+  expires_at?: string;
+  /**
+   * What the key is for, for whoever reads the file.
+   */
+  note?: string;
 }
 /**
  * A user.

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { ByteSource } from '../body/byte-source.ts';
 import type { Logger } from '../log.ts';
 import type { ExchangeEnd, LiveConnection, RequestHead } from '../pipeline/exchange.ts';
+import { callerLabels } from '../pipeline/caller-labels.ts';
 import type { RunningExchange } from '../pipeline/run.ts';
 import { anonymous, type Route } from '../pipeline/settings.ts';
 
@@ -28,7 +29,7 @@ export function openExchange(given: {
     responseHeaders: new Map(),
     attempts: [],
     timings: new Map(),
-    caller: anonymous,
+    caller: { ...anonymous, ...callerLabels(given.request.headers) },
     defer: (work) => void deferred.push(work),
   };
   return {

@@ -1,7 +1,7 @@
 /** Which headers go through the reverse proxy, in either direction. */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import { canonicalAddress } from '../ip-address.ts';
 import { Secret } from '../secret.ts';
-import { canonicalAddress } from './addresses.ts';
 
 /** Headers for one connection only, RFC 9110 §7.6.1, and what else must not leave it. */
 const hopByHop: ReadonlySet<string> = new Set([

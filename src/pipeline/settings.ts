@@ -1,3 +1,4 @@
+import type { AddressRanges } from '../ip-address.ts';
 import type { ModelFilter } from '../model-filter.ts';
 import type { JsonValue } from '../json.ts';
 import type { Secret } from '../secret.ts';
@@ -79,14 +80,30 @@ export interface Consumer {
   readonly models: readonly ModelFilter[];
   /** Ids of the budgets named on the consumer. */
   readonly budgets: readonly string[];
+  /** What the file notes about it, for webhooks and extensions. */
+  readonly metadata: Readonly<Record<string, string | number | boolean>>;
+}
+
+/** A key that a caller may present, and what has to be true for it to count. */
+export interface ConsumerKey {
+  readonly consumer: Consumer;
+  readonly enabled: boolean;
+  /** Milliseconds since 1970; Infinity: never. */
+  readonly expiresAtMs: number;
+  /** From where it may be used; undefined: from everywhere. */
+  readonly addresses: AddressRanges | undefined;
 }
 
 /** Who is calling; `consumer` is undefined for the anonymous caller. */
 export interface Caller {
   readonly consumer: Consumer | undefined;
+  /** The end user on whose behalf the consumer calls, in its own words: for the record, not to be relied on. */
+  readonly endUser: string | undefined;
+  /** The session that the call belongs to, in the consumer's own words. */
+  readonly session: string | undefined;
 }
 
-export const anonymous: Caller = { consumer: undefined };
+export const anonymous: Caller = { consumer: undefined, endUser: undefined, session: undefined };
 
 /** A limit on images for everything in its scope, counted in windows of time. */
 export interface Budget {
@@ -180,8 +197,8 @@ export interface Catalogue {
   /** Ids and slugs of entities that are in the file but have no token. */
   readonly inactiveNames: ReadonlySet<string>;
   readonly aliases: ReadonlyMap<string, Alias>;
-  /** By the SHA-256 of the key, in lower-case hexadecimal. Empty: the gateway is open. */
-  readonly consumersByKeyHash: ReadonlyMap<string, Consumer>;
+  /** By the SHA-256 of the key, in lower-case hexadecimal, those that are not valid any more included. Empty: the gateway is open. */
+  readonly consumersByKeyHash: ReadonlyMap<string, ConsumerKey>;
   readonly budgets: readonly Budget[];
   readonly prices: PriceBook;
   /** What becomes of a call without a price where a budget counts dollars. */

@@ -2,6 +2,7 @@
 import { hash } from 'node:crypto';
 import { GatewayError } from '../errors.ts';
 import type { GatewayFile, ModelsFile } from '../generated/gateway.ts';
+import { addressRanges } from '../ip-address.ts';
 import { isJsonObject, type JsonValue } from '../json.ts';
 import { everyModel, type ModelFilter } from '../model-filter.ts';
 import { compilePattern } from '../pattern.ts';
@@ -12,6 +13,7 @@ import type {
   Budget,
   Catalogue,
   Consumer,
+  ConsumerKey,
   Entity,
   Hosting,
   OperationSettings,
@@ -23,6 +25,7 @@ import type { Provider, ProviderDefinition } from '../providers/provider.ts';
 import { Secret } from '../secret.ts';
 import { createLinkSigner } from './link-signer.ts';
 import { compilePrices } from './prices.ts';
+import { parseTimestamp } from '../timestamp.ts';
 import { slugsOf } from './slug.ts';
 import { createTokenRing, splitTokens } from './token-ring.ts';
 
@@ -205,9 +208,9 @@ function compileAliases(config: GatewayFile): ReadonlyMap<string, Alias> {
   return new Map(aliases);
 }
 
-function compileConsumers(config: GatewayFile): ReadonlyMap<string, Consumer> {
+function compileConsumers(config: GatewayFile): ReadonlyMap<string, ConsumerKey> {
   const users = new Map(config.users.map((user) => [user.id, compileFilter(user.models)]));
-  const consumers = config.consumers.map((file): [string, Consumer] => {
+  const keys = config.consumers.flatMap((file): [string, ConsumerKey][] => {
     const userFilter = file.user === undefined ? undefined : users.get(file.user);
     const consumer: Consumer = {
       id: file.id,
@@ -217,10 +220,25 @@ function compileConsumers(config: GatewayFile): ReadonlyMap<string, Consumer> {
         (filter) => filter !== everyModel,
       ),
       budgets: file.budgets,
+      metadata: file.metadata,
     };
-    return [file.key_sha256?.toLowerCase() ?? hash('sha256', file.key ?? ''), consumer];
+    const addresses = file.ip_allow === undefined ? undefined : addressRanges(file.ip_allow);
+    const single = file.key === undefined && file.key_sha256 === undefined ? [] : [file];
+    return [...single, ...file.keys].map((each) => [
+      each.key_sha256?.toLowerCase() ?? hash('sha256', each.key ?? ''),
+      {
+        consumer,
+        enabled: file.enabled,
+        expiresAtMs: Math.min(momentOf(file.expires_at), momentOf(each.expires_at)),
+        addresses,
+      },
+    ]);
   });
-  return new Map(consumers);
+  return new Map(keys);
+}
+
+function momentOf(text: string | undefined): number {
+  return text === undefined ? Infinity : (parseTimestamp(text) ?? Infinity);
 }
 
 function compileBudgets(config: GatewayFile): readonly Budget[] {

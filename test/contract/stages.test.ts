@@ -1,7 +1,7 @@
 /** The contract of every stage that has no suite of its own elsewhere, each with an exchange that it serves. */
 import { hash } from 'node:crypto';
 import { bytesSource } from '../../src/body/byte-source.ts';
-import { anonymous, type Consumer } from '../../src/pipeline/settings.ts';
+import { anonymous } from '../../src/pipeline/settings.ts';
 import type { StageDefinition } from '../../src/pipeline/stage.ts';
 import { completeResult } from '../../src/pipeline/result.ts';
 import { openai } from '../../src/providers/openai.ts';
@@ -17,7 +17,7 @@ import { parse } from '../../src/transforms/parse.ts';
 import { providerTransform } from '../../src/transforms/provider-transform.ts';
 import { responseNormalise } from '../../src/transforms/response-normalise.ts';
 import { routeResolve } from '../../src/transforms/route-resolve.ts';
-import { makeCaller } from '../fixtures/budget.ts';
+import { makeCaller, makeKey } from '../fixtures/budget.ts';
 import {
   makeAnswered,
   makeAttempt,
@@ -34,7 +34,6 @@ import { providerConfig } from '../fixtures/providers/config.ts';
 import { answering } from '../fixtures/replies.ts';
 import { stageContract } from './stage-contract.ts';
 
-const consumer: Consumer = { id: 'web-app', user: undefined, team: undefined, models: [], budgets: [] };
 const picture = png();
 const large = { data: [{ b64_json: randomPng(20_000).toString('base64') }] };
 const linked = { data: [{ url: 'https://pictures.test/1.png' }] };
@@ -95,7 +94,7 @@ const pictures: Parameters<typeof makeStageEnv>[0] = {
 stageContract({
   definition: authenticate,
   config: {},
-  env: makeStageEnv({ catalogue: { consumersByKeyHash: new Map([[hash('sha256', 'key'), consumer]]) } }),
+  env: makeStageEnv({ catalogue: { consumersByKeyHash: new Map([[hash('sha256', 'key'), makeKey()]]) } }),
   exchange: (signal) => makeExchange({}, { signal, request: { headers: { 'x-api-key': 'key' } } }),
 });
 

@@ -38,7 +38,7 @@ function configFor(
   );
   return gatewayConfig([openAiEntity(fake)], {
     pipelines: { images },
-    consumers: [{ id: 'web-app', key: callerKey, user: 'alice', team: 'growth' }],
+    consumers: [{ id: 'web-app', key: callerKey, user: 'alice', team: 'growth', metadata: { tier: 'gold', seats: 3 } }],
   });
 }
 
@@ -51,7 +51,8 @@ const moderation = (more: object = {}) => ({ base_url: `${judge.origin}/v1`, tok
 const webhook = (more: object = {}) => ({ url: `${judge.origin}/webhook`, ...more });
 
 function generate(body: object): Promise<Response> {
-  return postJson(`${setting.gateway.url}/v1/images/generations`, body, { 'x-api-key': callerKey });
+  const headers = { 'x-api-key': callerKey, 'x-opengateway-user-id': 'u-17' };
+  return postJson(`${setting.gateway.url}/v1/images/generations`, body, headers);
 }
 
 /** What a call is refused with; nothing may have been sent to the provider. */
@@ -189,6 +190,9 @@ describe('a webhook rule', () => {
       consumer: 'web-app',
       user: 'alice',
       team: 'growth',
+      metadata: { tier: 'gold', seats: 3 },
+      end_user: 'u-17',
+      session: null,
       entity: 'openai-main',
       model: 'gpt-image-1',
       operation: 'generation',

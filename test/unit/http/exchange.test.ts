@@ -12,7 +12,7 @@ const end: ExchangeEnd = { kind: 'failed', status: 502, error: new Error('no luc
 describe('an exchange', () => {
   it('begins with the anonymous caller and no other slot', () => {
     const { exchange } = open();
-    expect(exchange.caller).toBe(anonymous);
+    expect(exchange.caller).toEqual(anonymous);
     expect(exchange).not.toHaveProperty('call');
     expect([exchange.attempts, [...exchange.responseHeaders], [...exchange.timings]]).toEqual([[], [], []]);
   });

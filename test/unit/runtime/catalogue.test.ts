@@ -208,8 +208,9 @@ describe('consumers', () => {
       ],
     });
     const found = (key: string) => catalogue.consumersByKeyHash.get(hash('sha256', key));
-    expect(found('ph-one')).toEqual({ id: 'by-key', user: undefined, team: 'growth', models: [], budgets: [] });
-    expect(found('ph-two')).toMatchObject({ id: 'by-hash' });
+    const consumer = { id: 'by-key', user: undefined, team: 'growth', models: [], budgets: [], metadata: {} };
+    expect(found('ph-one')).toEqual({ consumer, enabled: true, expiresAtMs: Infinity, addresses: undefined });
+    expect(found('ph-two')).toMatchObject({ consumer: { id: 'by-hash' } });
     expect(found('ph-three')).toBeUndefined();
     expect(JSON.stringify([...catalogue.consumersByKeyHash])).not.toContain('ph-');
   });
@@ -223,11 +224,44 @@ describe('consumers', () => {
       ],
       users: [{ id: 'alice', models: { exclude: ['.*-hd'] } }, { id: 'bob' }],
     });
-    const rules = (id: string) => [...catalogue.consumersByKeyHash.values()].find((one) => one.id === id)?.models ?? [];
+    const consumers = Array.from(catalogue.consumersByKeyHash.values(), ({ consumer }) => consumer);
+    const rules = (id: string) => consumers.find((one) => one.id === id)?.models ?? [];
     const allows = (id: string, model: string): boolean => rules(id).every((filter) => filterAllows(filter, [model]));
     expect([rules('app').length, rules('job').length, rules('cron').length]).toEqual([2, 1, 0]);
     expect(['sandbox/a', 'sandbox/a-hd', 'other/a'].map((model) => allows('app', model))).toEqual([true, false, false]);
     expect(['other/a', 'other/a-hd'].map((model) => allows('job', model))).toEqual([true, false]);
+  });
+
+  it('may have several keys, of which each ends with itself or with the consumer', async () => {
+    const { catalogue } = await compiled({
+      consumers: [
+        {
+          id: 'app',
+          key: 'ph-one',
+          keys: [
+            'ph-two',
+            { key: 'ph-three', expires_at: '2027-01-31', note: 'the old one' },
+            { key_sha256: hash('sha256', 'ph-four'), expires_at: '2029-01-31T12:00:00+01:00' },
+          ],
+          expires_at: '2028-01-31',
+          enabled: false,
+          ip_allow: ['10.0.0.0/8'],
+          metadata: { tier: 'gold', seats: 3, trial: false },
+        },
+        { id: 'only-more', keys: ['ph-five'] },
+      ],
+    });
+    const found = (key: string) => catalogue.consumersByKeyHash.get(hash('sha256', key));
+    const ends = ['one', 'two', 'three', 'four', 'five'].map((name) => found(`ph-${name}`)?.expiresAtMs);
+    const [early, late] = [Date.UTC(2027, 0, 31), Date.UTC(2028, 0, 31)];
+    expect(ends).toEqual([late, late, early, late, Infinity]);
+    expect(new Set(['one', 'two', 'three', 'four'].map((name) => found(`ph-${name}`)?.consumer)).size).toBe(1);
+    expect(found('ph-one')).toMatchObject({
+      enabled: false,
+      consumer: { metadata: { tier: 'gold', seats: 3, trial: false } },
+    });
+    expect(found('ph-one')?.addresses?.contains('10.1.1.1')).toBe(true);
+    expect(JSON.stringify([...catalogue.consumersByKeyHash])).not.toContain('ph-');
   });
 
   it('are none in an open gateway', async () => {
