@@ -50,3 +50,14 @@ export function canonicalAddress(address: string): string {
   const [left, right] = [Number.parseInt(high, 16), Number.parseInt(low, 16)];
   return [left >> 8, left & 0xff, right >> 8, right & 0xff].join('.');
 }
+
+/** What one subscriber has to choose its addresses from: an IPv4 address is itself, an IPv6 address its network of 64 bits. */
+export function subscriberNetwork(address: string): string {
+  if (isIP(address) !== 6) return address;
+  // The URL parser writes every spelling of one address in the same way.
+  const written = URL.parse(`http://[${address.replace(/%.*$/, '')}]`)?.hostname.slice(1, -1);
+  if (written === undefined) return address;
+  const [before = [], after = []] = written.split('::').map((part) => part.split(':').filter((group) => group !== ''));
+  const zeros = Array.from({ length: 8 - before.length - after.length }, () => '0');
+  return `${[...before, ...zeros, ...after].slice(0, 4).join(':')}::/64`;
+}

@@ -10,6 +10,7 @@ export interface CorsSettings {
 const exposedHeaders = [
   'x-request-id',
   'retry-after',
+  'retry-after-ms',
   'x-should-retry',
   'server-timing',
   'x-pinhole-attempts',
@@ -20,6 +21,12 @@ const exposedHeaders = [
   'x-pinhole-model',
   'x-pinhole-partial',
   'x-pinhole-provider',
+  'x-ratelimit-limit-images',
+  'x-ratelimit-limit-requests',
+  'x-ratelimit-remaining-images',
+  'x-ratelimit-remaining-requests',
+  'x-ratelimit-reset-images',
+  'x-ratelimit-reset-requests',
 ].join(', ');
 
 /** What clients are known to send. A `*` would not cover `authorization`. */

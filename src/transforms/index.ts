@@ -11,12 +11,14 @@ import { guard } from './guard.ts';
 import { listModels } from './list-models.ts';
 import { parse } from './parse.ts';
 import { providerTransform } from './provider-transform.ts';
+import { rateLimit } from './rate-limit.ts';
 import { responseNormalise } from './response-normalise.ts';
 import { routeResolve } from './route-resolve.ts';
 import { serveImage } from './serve-image.ts';
 
 export const stages: readonly AnyStage[] = [
   authenticate,
+  rateLimit,
   parse,
   routeResolve,
   constrain,

@@ -15,6 +15,7 @@ import { guard } from '../../src/transforms/guard.ts';
 import { listModels } from '../../src/transforms/list-models.ts';
 import { parse } from '../../src/transforms/parse.ts';
 import { providerTransform } from '../../src/transforms/provider-transform.ts';
+import { rateLimit } from '../../src/transforms/rate-limit.ts';
 import { responseNormalise } from '../../src/transforms/response-normalise.ts';
 import { routeResolve } from '../../src/transforms/route-resolve.ts';
 import { makeCaller, makeKey } from '../fixtures/budget.ts';
@@ -96,6 +97,13 @@ stageContract({
   config: {},
   env: makeStageEnv({ catalogue: { consumersByKeyHash: new Map([[hash('sha256', 'key'), makeKey()]]) } }),
   exchange: (signal) => makeExchange({}, { signal, request: { headers: { 'x-api-key': 'key' } } }),
+});
+
+stageContract({
+  definition: rateLimit,
+  config: { requests: 100, images: 100, concurrency: 100, window: 60_000, per: 'consumer', limits: [] },
+  env: makeStageEnv(),
+  exchange: (signal) => makeExchange({ caller: makeCaller(), call: makeCall(), target }, { signal }),
 });
 
 stageContract({

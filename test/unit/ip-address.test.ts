@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { addressRanges, canonicalAddress } from '../../src/ip-address.ts';
+import { addressRanges, canonicalAddress, subscriberNetwork } from '../../src/ip-address.ts';
 
 describe('address ranges', () => {
   it.each([
@@ -38,5 +38,20 @@ describe('an IPv4 address in IPv6 form', () => {
     ['192.0.2.1', '192.0.2.1'],
   ])('%s is %s', (address, expected) => {
     expect(canonicalAddress(address)).toBe(expected);
+  });
+});
+
+describe('the network of a subscriber', () => {
+  it.each([
+    ['192.0.2.1', '192.0.2.1'],
+    ['2001:db8::1', '2001:db8:0:0::/64'],
+    ['2001:DB8:0:0:1:2:3:4', '2001:db8:0:0::/64'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+    ['::1', '0:0:0:0::/64'],
+    ['1::', '1:0:0:0::/64'],
+    ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+    ['', ''],
+  ])('%s is %s', (address, network) => {
+    expect(subscriberNetwork(address)).toBe(network);
   });
 });
