@@ -10,7 +10,9 @@ import { startFakeOpenAi, type FakeOpenAi } from '../fixtures/fake-openai.ts';
 import { gatewayConfig, openAiEntity, openAiRoutes } from '../fixtures/gateway-config.ts';
 import { startGateway, type Gateway } from '../fixtures/gateway.ts';
 import { openAiClient } from '../fixtures/openai-client.ts';
-import { png, randomPng } from '../fixtures/pictures.ts';
+import { startPictureHost, type PictureHost } from '../fixtures/picture-host.ts';
+import { dataUri, png, randomPng, sha256 } from '../fixtures/pictures.ts';
+import { postJson } from '../fixtures/setting.ts';
 import { startTraffic } from '../fixtures/traffic.ts';
 import { startVersionedFake, versionedConfig, versionWatch } from '../fixtures/versions.ts';
 import { inMebibytes, mebibyte, report } from './figures.ts';
@@ -72,6 +74,55 @@ describe('large uploads', () => {
   });
 });
 
+describe('R20: large input pictures do not grow the process', () => {
+  type Send = (url: string, pictures: readonly Buffer[], host: PictureHost) => Promise<Response>;
+  const sendForm = (url: string, parts: readonly (string | File)[]): Promise<Response> => {
+    const body = new FormData();
+    body.append('prompt', 'bluer');
+    for (const part of parts) body.append('image[]', part);
+    return fetch(url, { method: 'POST', body });
+  };
+  const asFile = (picture: Buffer): File => new File([Uint8Array.from(picture)], 'a.png');
+
+  it.each<readonly [kind: string, mostMegabytes: number, send: Send]>([
+    ['files', 64, (url, pictures) => sendForm(url, pictures.map(asFile))],
+    ['data URIs in JSON', 64, (url, pictures) => postJson(url, { prompt: 'bluer', image: pictures.map(dataUri) })],
+    ['data URIs in the text parts of a form', 64, (url, pictures) => sendForm(url, pictures.map(dataUri))],
+    [
+      'links',
+      96,
+      (url, pictures, host) =>
+        postJson(url, { prompt: 'bluer', image: pictures.map((picture) => host.offer(picture)) }),
+    ],
+  ])('16 of 6 MiB in one request as %s grow it by less than %i MB', async (kind, mostMegabytes, send) => {
+    const host = await startPictureHost();
+    const { fake, gateway, stop } = await uploadSetting({ allow: [host.origin] });
+    const url = `${gateway.url}/v1/images/edits`;
+    const edit = async (pictures: readonly Buffer[]): Promise<void> => {
+      const answer = await send(url, pictures, host);
+      await answer.arrayBuffer();
+      const received = fake.last().pictures.map(({ sha256: digest }) => digest);
+      expect([answer.status, received]).toEqual([200, pictures.map(sha256)]);
+    };
+    const sixteen = (byteLength: number): readonly Buffer[] => {
+      const picture = randomPng(byteLength);
+      return Array.from({ length: 16 }, () => picture);
+    };
+    // What the code takes that has never run before is no picture's.
+    for (let round = 0; round < 5; round += 1) await edit(sixteen(60_000));
+    const before = await settledRss(gateway);
+    const watch = watchPeak(gateway);
+    await edit(sixteen(6 * mebibyte));
+    const peak = await watch.stop();
+    report('R20', `16 input pictures of 6 MiB as ${kind}`, {
+      'grew by MB': Math.round((peak - before) / 100_000) / 10,
+    });
+    await stop();
+    await host.close();
+    expect(peak - before).toBeLessThan(mostMegabytes * 1_000_000);
+  });
+});
+
 describe('R18: hanging up frees everything', () => {
   it('50 calls given up are all cancelled at the provider', async () => {
     const { fake, gateway, stop } = await uploadSetting();
@@ -123,11 +174,14 @@ describe('R18: hanging up frees everything', () => {
   });
 });
 
-async function uploadSetting(): Promise<{ fake: FakeOpenAi; gateway: Gateway; stop: () => Promise<void> }> {
+async function uploadSetting(
+  imageUrls: object = {},
+): Promise<{ fake: FakeOpenAi; gateway: Gateway; stop: () => Promise<void> }> {
   const fake = await startFakeOpenAi();
   const gateway = await startGateway({
     config: gatewayConfig([openAiEntity(fake)], {
-      routes: openAiRoutes(['openai-main'], { max_size_upload: '110MiB' }),
+      routes: openAiRoutes(['openai-main'], { max_size_upload: '140MiB' }),
+      image_urls: imageUrls,
     }),
   });
   return {

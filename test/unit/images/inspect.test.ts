@@ -14,7 +14,7 @@ import {
   withJpegSegments,
   withPngChunks,
   withWebpChunks,
-} from './sample-files.ts';
+} from '../../fixtures/picture-files.ts';
 
 const size = { width, height };
 

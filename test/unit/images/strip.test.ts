@@ -16,7 +16,7 @@ import {
   withJpegSegments,
   withPngChunks,
   withWebpChunks,
-} from './sample-files.ts';
+} from '../../fixtures/picture-files.ts';
 
 /** A file as a spooled one, read in pieces of this size. */
 function spooled(bytes: Uint8Array, pieceBytes: number): ImagePayload & { kind: 'file' } {

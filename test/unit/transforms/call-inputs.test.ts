@@ -16,7 +16,7 @@ import {
 } from '../../fixtures/exchange.ts';
 import { png } from '../../fixtures/pictures.ts';
 import { linked, makeTargetCall, uploaded } from '../../fixtures/providers/calls.ts';
-import { signed } from '../images/sample-files.ts';
+import { signed } from '../../fixtures/picture-files.ts';
 import { fakeBlobs } from '../http/rendering.ts';
 
 const picture = png({ colour: [1, 2, 3, 255] });

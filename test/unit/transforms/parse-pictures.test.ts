@@ -7,7 +7,7 @@ import { collect } from '../../../src/body/byte-source.ts';
 import type { FilePayload } from '../../../src/images/payload.ts';
 import type { ImageCall } from '../../../src/pipeline/call.ts';
 import { dataUri, jpeg, maskPng, png, randomPng, webp } from '../../fixtures/pictures.ts';
-import { samples, signed } from '../images/sample-files.ts';
+import { samples, signed } from '../../fixtures/picture-files.ts';
 import { asForm, asJson, parsed, piecewise, prepareParse, type FormEntry, type SentBody } from './request-bodies.ts';
 
 const picture = png();

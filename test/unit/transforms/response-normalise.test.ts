@@ -1,3 +1,4 @@
+import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { GatewayError } from '../../../src/errors.ts';
 import { payloadBytes } from '../../../src/images/convert-payload.ts';
@@ -7,7 +8,12 @@ import type { Attempt } from '../../../src/pipeline/exchange.ts';
 import type { ImagesResponse } from '../../../src/pipeline/response.ts';
 import type { ImageAnswer, ImageResult } from '../../../src/pipeline/result.ts';
 import type { Route } from '../../../src/pipeline/settings.ts';
-import type { FetchPictureOptions, PictureFetcher, StageEnv } from '../../../src/pipeline/stage.ts';
+import {
+  ConfigError,
+  type FetchPictureOptions,
+  type PictureFetcher,
+  type StageEnv,
+} from '../../../src/pipeline/stage.ts';
 import type { PartOutcome, UpstreamReply } from '../../../src/pipeline/upstream.ts';
 import { openaiCompatible } from '../../../src/providers/openai-compatible.ts';
 import { openai } from '../../../src/providers/openai.ts';
@@ -25,6 +31,7 @@ import {
   makeStageEnv,
   makeTarget,
 } from '../../fixtures/exchange.ts';
+import { signed } from '../../fixtures/picture-files.ts';
 import { png, randomPng } from '../../fixtures/pictures.ts';
 import { providerConfig } from '../../fixtures/providers/config.ts';
 import { answering, arriving, inPieces } from '../../fixtures/replies.ts';
@@ -388,6 +395,25 @@ describe('response-normalise', () => {
       expect(await shown(await result.read())).toEqual([other]);
       expect(partial).toBe('missing=1, codes="upstream_timeout"');
     });
+  });
+
+  it('takes the metadata out of what comes as bytes and of what is fetched', async () => {
+    const photo = await signed(3).png().toBuffer();
+    for (const document of [{ data: [{ b64_json: photo.toString('base64') }] }, { data: [{ url: link }] }]) {
+      const pictures = {
+        fetch: () => Promise.resolve({ payload: { kind: 'bytes', bytes: photo }, mediaType: 'image/png' } as const),
+      };
+      const { result } = await normalise([answering(document)], { strip: true, env: { ...hosting, pictures } });
+      const [bytes] = await shown(await result.read());
+      if (!Buffer.isBuffer(bytes)) throw new Error('not fetched');
+      expect(bytes.includes('somebody')).toBe(false);
+      expect(await sharp(bytes).raw().toBuffer()).toEqual(await sharp(photo).raw().toBuffer());
+      expect((await sharp(bytes).metadata()).orientation).toBe(3);
+    }
+  });
+
+  it('cannot take the metadata out where it can host nothing', () => {
+    expect(() => responseNormalise.create({ extras: [], strip_metadata: true }, makeStageEnv())).toThrow(ConfigError);
   });
 
   it('tells the size of what was really made, by the bytes', async () => {
