@@ -76,7 +76,7 @@ function compileJudge(rule: GuardRuleFile, pointer: string, env: StageEnv): Comp
     keywords && { kind: 'local', judge: createKeywordJudge(keywords, rule.whole_words) },
     pattern && { kind: 'local', judge: createPatternJudge(pattern) },
     moderation && { kind: 'remote', judge: createModerationJudge(moderation, env) },
-    webhook && { kind: 'remote', judge: createWebhookJudge(webhook, rule.id, env) },
+    webhook && { kind: 'remote', judge: createWebhookJudge(webhook, env) },
   ];
   const [judge, ...others] = judges.filter((each) => each !== undefined);
   if (judge === undefined || others.length > 0) {

@@ -1,5 +1,5 @@
 /** A rule that asks a service of the operator's own. */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import type { GuardWebhookFile } from '../generated/stages/guard.ts';
 import { payloadByteLength, payloadBytes } from '../images/convert-payload.ts';
 import { isJsonObject } from '../json.ts';
@@ -13,7 +13,7 @@ import { connectService } from './guard-service.ts';
 /** Characters of a service's message that a caller is shown. */
 const maxMessageLength = 1000;
 
-export function createWebhookJudge(file: GuardWebhookFile, ruleId: string, env: StageEnv): RemoteJudge {
+export function createWebhookJudge(file: GuardWebhookFile, env: StageEnv): RemoteJudge {
   const { url, include_images: withBytes } = file;
   const service = connectService(url, env);
   const headers = Object.entries(file.headers).map(([name, value]) => [name.toLowerCase(), new Secret(value)] as const);
@@ -27,7 +27,8 @@ export function createWebhookJudge(file: GuardWebhookFile, ruleId: string, env: 
         body: await describe(subject, withBytes),
         signature: secret && {
           secret,
-          id: `${subject.exchange.id}:${ruleId}`,
+          // Not the request's id, which the caller may choose: a service may know answers by it.
+          id: `guard_${randomUUID()}`,
           timestamp: Math.floor(env.clock.now() / 1000),
         },
       },
