@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { GatewayError } from '../../../src/errors.ts';
 import type { ImageUrlsFile } from '../../../src/generated/gateway.ts';
 import { isPublicAddress } from '../../../src/http/address-guard.ts';
@@ -8,12 +8,16 @@ import { png, randomPng } from '../../fixtures/pictures.ts';
 import { picture, startPictureServers, usualImageUrls, type PictureServers, type Replaced } from './picture-network.ts';
 
 let net: PictureServers;
+const deferred: (() => Promise<void>)[] = [];
 
 beforeAll(async () => {
   net = await startPictureServers();
 });
 afterAll(() => net.close());
 beforeEach(() => net.reset());
+afterEach(async () => {
+  for (const work of deferred.splice(0)) await work();
+});
 
 async function fetchAll(
   urls: readonly (string | WantedPicture)[],
@@ -22,7 +26,7 @@ async function fetchAll(
 ): Promise<readonly FetchedPicture[]> {
   const links = urls.map((url) => (typeof url === 'string' ? { url, param: 'image' } : url));
   const signal = new AbortController().signal;
-  return net.fetcher(replaced).fetchAll(links, { signal, maxBytes, defer() {} });
+  return net.fetcher(replaced).fetchAll(links, { signal, maxBytes, defer: (work) => void deferred.push(work) });
 }
 
 async function failureOf(work: Promise<unknown>): Promise<GatewayError> {
@@ -173,6 +177,17 @@ describe('a link under the lists', () => {
     const text = url.replace('PORT', String(net.publicPort));
     expect(await failureOf(fetchAll([text]))).toMatchObject({ code: 'image_url_not_allowed', param: 'image' });
     expect([net.resolved, net.connections]).toEqual([[], 0]);
+  });
+});
+
+describe('a provider’s link', () => {
+  it('is none of the lists’ business', async () => {
+    const fetcher = net.fetcher({
+      imageUrls: { enabled: false, allow: ['nowhere.test'], deny: ['*'], redirects: 0, max_size: 1 },
+    });
+    const options = { signal: new AbortController().signal, maxBytes: 1e6, trustedOrigin: undefined, defer() {} };
+    const fetched = await fetcher.fetch({ kind: 'link', url: net.link(), trust: 'response' }, options);
+    expect(fetched.mediaType).toBe('image/png');
   });
 });
 
