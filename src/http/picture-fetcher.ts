@@ -129,7 +129,7 @@ export function createPictureFetcher({
     return parsed;
   }
 
-  /** Does something with a caller's link; what fails has the parameter's name, and takes its time. */
+  /** Does something with a caller's link. A refusal takes its time, whoever was asked. */
   async function forCaller<Value>(
     { url, param }: CallerLink,
     signal: AbortSignal,
@@ -140,7 +140,7 @@ export function createPictureFetcher({
       return await work();
     } catch (cause) {
       signal.throwIfAborted();
-      if (cause instanceof GatewayError) throw withParam(cause, param);
+      if (cause instanceof GatewayError) throw cause;
       logFailure(log, url, 'caller', cause);
       const restMs = startedAtMs + network.refusalMs - performance.now();
       if (cause instanceof LinkRefused && restMs > 0) await pause(restMs, undefined, { signal });
@@ -163,7 +163,7 @@ export function createPictureFetcher({
     const follow = (link: WantedPicture): Promise<FetchedPicture> => {
       const see = (chunk: Uint8Array): void => {
         left -= chunk.byteLength;
-        if (left < 0) throw tooMuch(options.maxBytes);
+        if (left < 0) throw tooMuch(options.maxBytes, link.param);
         link.see?.(chunk);
       };
       const reading = { signal: following, maxBytes, see, defer: options.defer };
@@ -263,13 +263,9 @@ function providerError(cause: unknown, late: boolean): GatewayError {
     : new GatewayError('upstream_invalid_response', 'The provider’s link does not lead to a picture.', { cause });
 }
 
-function tooMuch(maxBytes: number): GatewayError {
-  return new GatewayError('payload_too_large', `The pictures behind the links have more than ${maxBytes} bytes.`);
-}
-
-function withParam(error: GatewayError, param: string): GatewayError {
-  if (error.param !== undefined) return error;
-  return new GatewayError(error.code, error.message, { param, cause: error.cause });
+function tooMuch(maxBytes: number, param: string): GatewayError {
+  const message = `The pictures behind the links have more than ${maxBytes} bytes.`;
+  return new GatewayError('payload_too_large', message, { param });
 }
 
 async function followLink(

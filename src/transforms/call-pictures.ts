@@ -51,7 +51,7 @@ const beginsLikeLink = /^[\s\p{Cc}]*(?:[a-z][a-z0-9+.\t\r\n-]*:|[/\\]{2})/iu;
 
 function fromText(text: string, param: PictureParam): PictureSource {
   if (isDataUri(Buffer.from(text.slice(0, 5)))) return { kind: 'data-uri', slices: [Buffer.from(text)], param };
-  if (beginsLikeLink.test(text)) return { kind: 'link', url: text, param };
+  if (beginsLikeLink.test(text) && !/^\s*data:/i.test(text)) return { kind: 'link', url: text, param };
   throw notAPicture(param);
 }
 

@@ -251,7 +251,7 @@ describe('several links', () => {
     const seen: number[] = [];
     const see = (chunk: Uint8Array): void => {
       seen.push(chunk.byteLength);
-      throw new GatewayError('invalid_image', 'Not this one.');
+      throw new GatewayError('invalid_image', 'Not this one.', { param: 'mask' });
     };
     net.answer = (_request, response) => {
       const more = (): void => {

@@ -96,6 +96,7 @@ describe('parse refuses', () => {
       ['a link with blanks before it', image(' \t\n https://example.com/'), 'image_url_not_allowed', 'image'],
       ['a script', form(['image[]', 'javascript:alert(1)']), 'image_url_not_allowed', 'image'],
       ['a socket', json({ images: [{ image_url: 'unix:/run/docker.sock' }] }), 'image_url_not_allowed', 'image'],
+      ['a data URI with a blank before it', image(` ${uri}`), 'invalid_image', 'image'],
       ['a word', image('lighthouse.png'), 'invalid_image', 'image'],
       ['nothing', image(''), 'invalid_image', 'image'],
       ['a long word', image('lighthouse'.repeat(1000)), 'invalid_image', 'image'],
