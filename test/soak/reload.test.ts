@@ -122,13 +122,17 @@ describe('R3: every way of saving works', () => {
     let version = 100;
     for (const [, save] of Object.entries(saveStyles)) {
       for (let round = 0; round < 5; round += 1) {
-        version += 1;
+        version += 2;
         await save(gateway.configPath, JSON.stringify(versionedConfig(fake, version), undefined, 2));
         await expect.poll(() => askVersion(gateway), { timeout: 10_000, interval: 2 }).toBe(version);
       }
     }
     const { failures, answered } = await traffic.stop();
-    report('R3', 'every way of saving works', { saves: version - 100, requests: answered, failed: failures.length });
+    report('R3', 'every way of saving works', {
+      saves: (version - 100) / 2,
+      requests: answered,
+      failed: failures.length,
+    });
     expect(failures).toEqual([]);
   });
 });
