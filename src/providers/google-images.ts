@@ -50,7 +50,7 @@ export const geminiEdition: OperationCapabilities = { ...geminiGeneration, input
 
 /** Where a model is asked. Only `@`, which stands before a version, may be in its name as it is. */
 export function modelUrl(models: string, model: string, method: string): string {
-  return `${models}/${encodeURIComponent(model).replaceAll('%40', '@')}:${method}`;
+  return `${models}/${encodeURIComponent(model.toWellFormed()).replaceAll('%40', '@')}:${method}`;
 }
 
 export function encodeContent(url: string, call: TargetCall): EncodedCall {

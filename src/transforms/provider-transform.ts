@@ -106,7 +106,8 @@ function tellDropped(headers: Map<string, string>, names: readonly string[]): vo
 
 /** Names come from callers; a header carries printable ASCII only, and a bounded amount of it. */
 function headerList(names: Iterable<string>): string {
-  const safe = Array.from(names, (name) => name.replace(/[^\w.:[\]-]/g, encodeURIComponent));
+  // By whole characters: a half of one cannot be encoded.
+  const safe = Array.from(names, (name) => name.toWellFormed().replace(/[^\w.:[\]-]/gu, encodeURIComponent));
   return safe.join(', ').slice(0, 1024);
 }
 

@@ -196,8 +196,8 @@ describe('provider-transform', () => {
     });
 
     it('writes no header that a caller could break', async () => {
-      const { dropped } = await encode({ unknown: { 'a\r\nx-evil: 1': 1, 'ü, b': 2 } }, modest);
-      expect(dropped).toBe('a%0D%0Ax-evil:%201, %C3%BC%2C%20b');
+      const { dropped } = await encode({ unknown: { 'a\r\nx-evil: 1': 1, 'ü, b': 2, '🗼': 3, '\ud800': 4 } }, modest);
+      expect(dropped).toBe('a%0D%0Ax-evil:%201, %C3%BC%2C%20b, %F0%9F%97%BC, %EF%BF%BD');
     });
   });
 });
