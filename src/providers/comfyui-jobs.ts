@@ -134,7 +134,7 @@ function nextView(
 ): PollOutcome {
   const state: Job = { at: 'view', fetched, left };
   // There is nothing left to be called off; older versions would interrupt whatever runs by then.
-  return { kind: 'again', now: true, request: server.get(path, 'image/*'), cancel: undefined, state };
+  return { kind: 'again', now: true, isMade: true, request: server.get(path, 'image/*'), cancel: undefined, state };
 }
 
 /** How many bytes each of the pictures has that lie one behind the other in the last answer. */

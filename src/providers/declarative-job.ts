@@ -51,6 +51,7 @@ export function compileJob(
         kind: 'again',
         request,
         now: isDone,
+        isMade: isDone,
         cancel: fill(cancel, variables),
         state: { submitted, isFetching: isDone } satisfies JobState,
       };

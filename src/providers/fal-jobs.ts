@@ -43,7 +43,8 @@ function nextStep(told: Members, request: WireRequest, result: string): PollOutc
       return { kind: 'again', request, state: result };
     case 'COMPLETED':
       // A failure shows as the status of the result. Some clients have seen it told here already, which is not documented.
-      if (message === undefined) return { kind: 'again', now: true, request: getJson(result), state: ready };
+      if (message === undefined)
+        return { kind: 'again', now: true, isMade: true, request: getJson(result), state: ready };
       throw failure(code, message);
     // Not documented either.
     case 'FAILED':

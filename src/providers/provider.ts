@@ -121,6 +121,11 @@ export interface AskAgain {
    * job is: it is sent after a pause, and a passing failure of it (404 in the beginning, 429, 5xx) is no failure of the job.
    */
   readonly now?: boolean;
+  /**
+   * Whether the pictures are made, and paid for, and this only fetches them: a passing failure is tried again, and whoever
+   * asks in the end is told not to make them again.
+   */
+  readonly isMade?: boolean;
   /** Ends the job when nobody waits for it any more. Holds until another one is given. */
   readonly cancel?: WireRequest | undefined;
   /** Whatever the next call of `poll` has to know. */

@@ -62,9 +62,9 @@ export function createJobRunner(config: DispatchConfig, env: StageEnv): JobRunne
           if ('cancel' in outcome) job.cancel = outcome.cancel;
           asked = { request: outcome.request, state: outcome.state };
           reply =
-            outcome.now === true
+            outcome.now === true && outcome.isMade !== true
               ? await submit(line, outcome.request, attempt, signal)
-              : await askPatiently(line, outcome, pauses, signal);
+              : await askPatiently(line, outcome, attempt, pauses, signal);
         }
       }
 
@@ -102,22 +102,24 @@ async function submit(line: Line, request: WireRequest, attempt: Attempt, signal
   throw await line.fault(reply);
 }
 
-/** Asks how far a job is, and puts up with failures that pass: the job itself goes on, and is paid for. */
+/** Asks how far a job is, or for what it has made, and puts up with failures that pass: the job itself is paid for. */
 async function askPatiently(
   line: Line,
-  { request }: AskAgain,
+  { request, now = false, isMade = false }: AskAgain,
+  attempt: Attempt,
   pauses: Pauses,
   signal: AbortSignal,
 ): Promise<UpstreamReply> {
   for (let failures = 1; ; failures += 1) {
-    await pauses.wait(signal);
+    if (!now || failures > 1) await pauses.wait(signal);
     const outcome = await line
       .send(request, { signal, onSent() {} })
       .then(async (reply) => ({ ...reply, body: bytesSource(await collect(reply.body)) }))
       .catch((error: unknown) => error);
     signal.throwIfAborted();
     if (!isReply(outcome)) {
-      if (!(outcome instanceof GatewayError) || failures === maxPassingFailures) throw outcome;
+      if (!(outcome instanceof GatewayError) || outcome.code === 'upstream_auth_failed') throw outcome;
+      if (failures === maxPassingFailures) throw lost(outcome);
       continue;
     }
     if (isSuccess(outcome)) return outcome;
@@ -130,14 +132,21 @@ async function askPatiently(
       pauses.atLeast(fault.retryAfterMs ?? 0);
       continue;
     }
-    // Sent again, the call would be paid for twice.
-    const { retry: _retry, code, message, cause } = fault;
-    if (code === 'upstream_auth_failed') throw fault;
-    throw new GatewayError('upstream_error', 'The provider does not say what has become of the picture.', {
-      retry: false,
-      cause: cause ?? new Error(message),
-    });
+    if (fault.code === 'upstream_auth_failed') throw fault;
+    if (!isMade || passes) throw lost(fault);
+    // A job that has failed may say so by the status of what it should have made.
+    attempt.status = outcome.status;
+    attempt.images = 0;
+    throw fault;
   }
+}
+
+/** Sent again, the call would be paid for twice. */
+function lost({ message, cause }: GatewayError): GatewayError {
+  return new GatewayError('upstream_error', 'The provider does not say what has become of the picture.', {
+    retry: false,
+    cause: cause ?? new Error(message),
+  });
 }
 
 function isReply(value: unknown): value is UpstreamReply {

@@ -47,6 +47,8 @@ export interface JobStep {
   readonly request: WireRequest;
   /** Whether it is the next step rather than a look at how far the job is. */
   readonly now?: boolean;
+  /** Whether it only fetches what has been made. */
+  readonly isMade?: boolean;
   /** The request that would end the job from here on. */
   readonly cancel?: WireRequest;
 }
@@ -137,6 +139,7 @@ export function providerContract<Config extends object>(contract: ProviderContra
             if (outcome?.kind !== 'again') throw new Error('the provider asks nothing more');
             expect(outcome.request).toEqual(step.request);
             expect(outcome.now ?? false).toBe(step.now ?? false);
+            expect(outcome.isMade ?? false).toBe(step.isMade ?? false);
             if (step.cancel !== undefined) expect(outcome.cancel).toEqual(step.cancel);
             for (const name of Object.keys(provider.authorise(token))) {
               expect(outcome.request.headers).not.toHaveProperty([name]);
@@ -209,35 +212,25 @@ export function providerContract<Config extends object>(contract: ProviderContra
       });
     });
 
-    it.each([
-      '.',
-      '..',
-      '../x',
-      '../../x',
-      'a/../../x',
-      'a/..',
-      '..\\\\x',
-      '%2e%2e/x',
-      'x?y=z',
-      'x#y',
-      '\\ud800',
-      'a b',
-    ])('is not led elsewhere by a model of the name %j', (model) => {
-      if (provider.origin === undefined || base === undefined) return;
-      const home = new URL(`${base.replace(/\/+$/, '')}/`);
-      for (const [operation, call] of operationsOf(fixtures)) {
-        if (provider.capabilities(model, operation) === undefined) continue;
-        try {
-          const url = new URL(provider.encode({ ...call, model }).request.url);
-          expect([url.origin, url.hash]).toEqual([home.origin, '']);
-          expect(url.pathname.startsWith(home.pathname) && url.pathname !== home.pathname).toBe(true);
-          expect(url.searchParams.has('y')).toBe(false);
-        } catch (error) {
-          expect(error).toBeInstanceOf(GatewayError);
-          expect(error).toMatchObject({ code: expect.not.stringMatching('internal_error') });
+    it.each(['.', '..', '../x', '../../x', 'a/../../x', 'a/..', '..\\x', '%2e%2e/x', 'x?y=z', 'x#y', '\ud800', 'a b'])(
+      'is not led elsewhere by a model of the name %j',
+      (model) => {
+        if (provider.origin === undefined || base === undefined) return;
+        const home = new URL(`${base.replace(/\/+$/, '')}/`);
+        for (const [operation, call] of operationsOf(fixtures)) {
+          if (provider.capabilities(model, operation) === undefined) continue;
+          try {
+            const url = new URL(provider.encode({ ...call, model }).request.url);
+            expect([url.origin, url.hash]).toEqual([home.origin, '']);
+            expect(url.pathname.startsWith(home.pathname) && url.pathname !== home.pathname).toBe(true);
+            expect(url.searchParams.has('y')).toBe(false);
+          } catch (error) {
+            expect(error).toBeInstanceOf(GatewayError);
+            expect(error).toMatchObject({ code: expect.not.stringMatching('internal_error') });
+          }
         }
-      }
-    });
+      },
+    );
 
     it.each([302, 400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 502, 503, 529])(
       'gives every answer of status %i a meaning, whatever its body',

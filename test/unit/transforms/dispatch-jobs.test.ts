@@ -15,7 +15,7 @@ beforeEach(() => {
 const status = (): WireRequest => ({ ...makeRequest('status'), method: 'GET' });
 const cancel: WireRequest = { ...makeRequest('cancel'), method: 'DELETE' };
 
-/** Its answers say what comes next: `running`, `next`, `failed`, or the pictures. */
+/** Its answers say what comes next: `running`, `next`, `made`, `failed`, or the pictures. */
 const jobs: Provider = {
   ...provider,
   async poll(reply, { state }): Promise<PollOutcome> {
@@ -24,6 +24,8 @@ const jobs: Provider = {
     if (words === 'failed') throw new GatewayError('content_policy_violation', 'Not with sk-secret.');
     if (words === 'running') return { kind: 'again', request: status(), cancel, state: seen };
     if (words === 'next') return { kind: 'again', request: makeRequest('result'), now: true, state: seen };
+    if (words === 'made')
+      return { kind: 'again', request: makeRequest('result'), now: true, isMade: true, state: seen };
     return { kind: 'done', reply: makeReply(200, `${words} after ${seen}`) };
   },
 };
@@ -129,6 +131,47 @@ describe('a job', () => {
     await expect(replies).rejects.toMatchObject({ code: 'upstream_error', retry: false });
     // What it has made is not known: the books take it for made.
     expect(exchange.attempts).toMatchObject([{ sent: true, status: 200, images: undefined }]);
+  });
+
+  it('is lost as well when the connection for five questions in a row breaks', async () => {
+    const { exchange, replies } = start();
+    await answer(0, 200, 'running');
+    for (let index = 1; index <= 5; index += 1) {
+      await endPause();
+      (await sent(index)).reject(new GatewayError('upstream_unreachable', 'Nobody there.'));
+    }
+    await expect(replies).rejects.toMatchObject({ code: 'upstream_error', retry: false });
+    expect(exchange.attempts).toMatchObject([{ sent: true, status: 200, images: undefined }]);
+  });
+
+  it('that has made its pictures is asked for them at once, and again when that fails', async () => {
+    const { replies } = start();
+    await answer(0, 200, 'made');
+    await answer(1, 503, 'not now');
+    await endPause();
+    (await sent(2)).reject(new GatewayError('upstream_error', 'The connection broke.'));
+    await endPause();
+    await answer(3, 200, 'pictures');
+    await expect(replies).resolves.toMatchObject([{ status: 200 }]);
+  });
+
+  it('that has made its pictures is not to be paid for twice when they cannot be had', async () => {
+    const { exchange, replies } = start();
+    await answer(0, 200, 'made');
+    for (let index = 1; index <= 5; index += 1) {
+      await answer(index, 502, 'not now');
+      if (index < 5) await endPause();
+    }
+    await expect(replies).rejects.toMatchObject({ code: 'upstream_error', retry: false });
+    expect(exchange.attempts).toMatchObject([{ sent: true, status: 200, images: undefined }]);
+  });
+
+  it('may say that it has failed by the status of what it should have made', async () => {
+    const { exchange, replies } = start();
+    await answer(0, 200, 'made');
+    await answer(1, 422, 'no such picture');
+    await expect(replies).rejects.toMatchObject({ code: 'invalid_value', status: 422 });
+    expect(exchange.attempts).toMatchObject([{ status: 422, images: 0 }]);
   });
 
   it('that is not known any more is lost', async () => {
