@@ -9,6 +9,7 @@ import { commonWords, faultReader } from './faults.ts';
 import { defineProvider, type EncodedCall, type OperationCapabilities, type Provider } from './provider.ts';
 import { dataUri, modelPath, postJson, withoutSlash, type WireMembers } from './requests.ts';
 import { fittingPixels, nearestRatio } from './sizes.ts';
+import { pngOrJpeg } from './picture-formats.ts';
 
 /**
  * fal.ai: a catalogue of models whose members differ; the usual names are sent, and the caller's own members besides.
@@ -57,7 +58,7 @@ export const fal = defineProvider({
 const generation: OperationCapabilities = {
   maxImages: 4,
   nativeForm: 'url',
-  parameters: { n: 'mapped', size: 'mapped', moderation: 'mapped', outputFormat: 'native', seed: 'native' },
+  parameters: { n: 'mapped', size: 'mapped', moderation: 'mapped', outputFormat: 'mapped', seed: 'native' },
   further: 'any',
 };
 
@@ -70,18 +71,18 @@ const asksRatio = (model: string): boolean => /kontext|ultra|nano-banana|imagen/
 
 function encode(call: TargetCall, base: string, connection: Connection): EncodedCall {
   const { n, moderation, outputFormat, seed } = call.parameters;
-  const hasFormat = outputFormat === undefined || outputFormat === 'jpeg' || outputFormat === 'png';
+  const format = pngOrJpeg(outputFormat);
   const request = postJson(`${base}/${modelPath(call.model)}`, {
     prompt: call.prompt,
     ...sizeMembers(call, connection.size_as),
     num_images: n,
     seed,
-    output_format: hasFormat ? outputFormat : undefined,
+    output_format: format,
     enable_safety_checker: moderation === 'low' ? false : undefined,
     ...pictureMembers(call, connection.image_key),
     ...call.unknown,
   });
-  return { request, dropped: hasFormat ? [] : ['output_format'] };
+  return { request, dropped: outputFormat === undefined || format !== undefined ? [] : ['output_format'] };
 }
 
 function sizeMembers(call: TargetCall, sizeAs: Connection['size_as']): WireMembers {

@@ -3,6 +3,7 @@ import type { ImageParameters, TargetCall } from '../pipeline/call.ts';
 import type { OperationCapabilities } from './provider.ts';
 import { dataUri, type WireMembers } from './requests.ts';
 import { nearestRatio, nearestSize } from './sizes.ts';
+import { pngOrJpeg } from './picture-formats.ts';
 
 export interface FireworksFamily {
   readonly generation: OperationCapabilities;
@@ -72,7 +73,7 @@ const kontext: FireworksFamily = {
     aspect_ratio: nearestRatio(size, ratios),
     seed,
     safety_tolerance: moderation === 'low' ? 6 : undefined,
-    output_format: outputFormat === 'jpeg' || outputFormat === 'png' ? outputFormat : undefined,
+    output_format: pngOrJpeg(outputFormat),
   }),
 };
 
@@ -110,6 +111,6 @@ export function withoutLike({ quality, moderation, outputFormat }: ImageParamete
   return [
     ...(quality === undefined || stepsOfQuality.has(quality) ? [] : ['quality']),
     ...(moderation === undefined || moderation === 'auto' || moderation === 'low' ? [] : ['moderation']),
-    ...(outputFormat === undefined || outputFormat === 'jpeg' || outputFormat === 'png' ? [] : ['output_format']),
+    ...(outputFormat === undefined || pngOrJpeg(outputFormat) !== undefined ? [] : ['output_format']),
   ];
 }

@@ -3,6 +3,7 @@ import type { TargetCall } from '../pipeline/call.ts';
 import type { OperationCapabilities, SupportedParameters } from './provider.ts';
 import { bareBase64, present, type WireMembers } from './requests.ts';
 import { fittingPixels, longestEdge, nearestRatio } from './sizes.ts';
+import { pngOrJpeg } from './picture-formats.ts';
 
 export interface FluxFamily {
   readonly generation?: OperationCapabilities;
@@ -116,7 +117,8 @@ export function fluxFamily(model: string): FluxFamily {
 export function fluxMembers(call: TargetCall): { readonly members: WireMembers; readonly dropped: readonly string[] } {
   const { shape, pictures, tolerance } = fluxFamily(call.model);
   const { size, seed, moderation, outputFormat } = call.parameters;
-  const takesFormat = outputFormat === undefined || outputFormat === 'jpeg' || outputFormat === 'png';
+  const format = pngOrJpeg(outputFormat);
+  const takesFormat = outputFormat === undefined || format !== undefined;
   const takesModeration = moderation === undefined || moderation === 'auto' || moderation === 'low';
   return {
     members: present({
@@ -125,7 +127,7 @@ export function fluxMembers(call: TargetCall): { readonly members: WireMembers; 
       ...shape(size),
       seed,
       safety_tolerance: moderation === 'low' ? tolerance : undefined,
-      output_format: takesFormat ? outputFormat : undefined,
+      output_format: format,
       ...call.unknown,
     }),
     dropped: [...(takesModeration ? [] : ['moderation']), ...(takesFormat ? [] : ['output_format'])],

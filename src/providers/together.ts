@@ -8,6 +8,7 @@ import { createOpenAiDialect, imagesPath } from './openai-dialect.ts';
 import { defineProvider, type EncodedCall, type OperationCapabilities, type Provider } from './provider.ts';
 import { dataUri, postJson, withoutSlash, type WireMembers } from './requests.ts';
 import { fittingPixels } from './sizes.ts';
+import { pngOrJpeg } from './picture-formats.ts';
 
 /**
  * Together AI. It answers in OpenAI's form but has words of its own for what to draw, and edits where it generates.
@@ -59,7 +60,7 @@ const generation: OperationCapabilities = {
     size: 'mapped',
     quality: 'mapped',
     moderation: 'mapped',
-    outputFormat: 'native',
+    outputFormat: 'mapped',
     seed: 'native',
   },
   further: ['negative_prompt', 'guidance_scale', 'steps', 'width', 'height', 'aspect_ratio', 'image_loras'],
@@ -71,7 +72,8 @@ const formats: Readonly<Record<ResponseFormat, string>> = { url: 'url', b64_json
 
 function encode(call: TargetCall, url: string): EncodedCall {
   const { n, size, quality, moderation, outputFormat, seed } = call.parameters;
-  const isKnownFormat = outputFormat !== 'webp';
+  const format = pngOrJpeg(outputFormat);
+  const isKnownFormat = outputFormat === undefined || format !== undefined;
   const steps = stepsOf(quality, call.model);
   const members: WireMembers = {
     model: call.model,
@@ -81,7 +83,7 @@ function encode(call: TargetCall, url: string): EncodedCall {
     ...('aspect_ratio' in call.unknown ? {} : fittingPixels(size, { multipleOf: 16, least: 64, most: 4096 })),
     ...(steps === undefined ? {} : { steps }),
     seed,
-    output_format: isKnownFormat ? outputFormat : undefined,
+    output_format: format,
     disable_safety_checker: moderation === 'low' ? true : undefined,
     response_format: call.responseFormat === undefined ? undefined : formats[call.responseFormat],
     ...picturesOf(call),
