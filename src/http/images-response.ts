@@ -13,7 +13,7 @@ import {
   payloadHead,
 } from '../images/convert-payload.ts';
 import type { ImagePayload } from '../images/payload.ts';
-import { sniffMediaType } from '../images/probe.ts';
+import { magicBytes, sniffMediaType } from '../images/probe.ts';
 import type { ImageCall } from '../pipeline/call.ts';
 import type { Attempt } from '../pipeline/exchange.ts';
 import type { BodyResponse, ImagesResponse } from '../pipeline/response.ts';
@@ -88,9 +88,6 @@ async function showImage(image: ResultImage, response: ImagesResponse, context: 
   }
   return { value: { kind: 'base64', payload }, revisedPrompt, format };
 }
-
-/** Enough bytes for every magic number that we know. */
-const magicBytes = 64;
 
 /** What an answer tells besides its pictures. */
 interface Told {

@@ -24,6 +24,7 @@ import type {
   WantedPicture,
 } from '../pipeline/stage.ts';
 import { createTurns, type Turns } from '../turns.ts';
+import { unlessAborted } from '../unless-aborted.ts';
 import { isPublicAddress } from './address-guard.ts';
 import { compileImageUrlPolicy } from './image-url-policy.ts';
 
@@ -350,15 +351,6 @@ async function publicAddresses(
     throw new LinkRefused(`not a public host: ${addresses.join(' ')}`);
   }
   return addresses;
-}
-
-/** The system's resolver cannot be stopped, but it need not be waited for. */
-function unlessAborted<Value>(work: Promise<Value>, signal: AbortSignal): Promise<Value> {
-  return new Promise((resolve, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-    work.then(resolve, reject);
-    if (signal.aborted) reject(signal.reason);
-  });
 }
 
 /**

@@ -87,13 +87,7 @@ export async function encodePicture(
   quality: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
   if (format === 'png') return encodePng(raster);
-  const sharp = await openSharp(
-    (cause) =>
-      new GatewayError('unsupported_parameter', `Writing ${format} needs the optional dependency sharp.`, {
-        param: 'output_format',
-        cause,
-      }),
-  );
+  const sharp = await openSharp(cannotWrite(format));
   const { width, height, data } = raster;
   const picture = sharp(data, { raw: { width, height, channels: 4 } });
   const options = { quality: Math.max(1, Math.round(quality)) };
@@ -148,6 +142,12 @@ export async function convertMask(
   }
 }
 
+const cannotWrite = (format: OutputFormat) => (cause: unknown) =>
+  new GatewayError('unsupported_parameter', `Writing ${format} needs the optional dependency sharp.`, {
+    param: 'output_format',
+    cause,
+  });
+
 /** Whether pictures can be written anew in another format: whether sharp is installed. */
 export async function canRecode(): Promise<boolean> {
   loading ??= loadSharp();
@@ -171,13 +171,7 @@ export async function recodePicture(
   format: Exclude<OutputFormat, 'avif'>,
   quality: number,
 ): Promise<Uint8Array> {
-  const sharp = await openSharp(
-    (cause) =>
-      new GatewayError('unsupported_parameter', `Writing ${format} needs the optional dependency sharp.`, {
-        param: 'output_format',
-        cause,
-      }),
-  );
+  const sharp = await openSharp(cannotWrite(format));
   const options = { quality: Math.max(1, Math.round(quality)) };
   try {
     const picture = sharp(bytes, { limitInputPixels: maxInputPixels, failOn: 'error' }).keepMetadata();

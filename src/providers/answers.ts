@@ -13,7 +13,7 @@ export type Members = Readonly<Record<string, unknown>>;
 
 /** The largest JSON around the pictures: everything but their base64. */
 const maxSkeletonBytes = 1024 * 1024;
-/** The largest answer of a job that is not ready; those with pictures in them are `LongText`s by then. */
+/** How deep an answer may be nested. */
 const maxDepth = 64;
 
 /**
@@ -53,6 +53,12 @@ export function invalidAnswer(why: string, cause?: unknown): GatewayError {
 /** The error for a refusal of the content. @param words the vendor's own, if it gave any */
 export function refusal(words: string | undefined): GatewayError {
   return new GatewayError('content_policy_violation', words ?? 'The provider refused this content.');
+}
+
+/** The error for a job that failed without anybody's fault. @param words the vendor's own, for the log */
+export function failedJob(words: string | undefined): GatewayError {
+  const cause = words === undefined ? undefined : new Error(words);
+  return new GatewayError('upstream_error', 'The provider could not make the picture.', { retry: false, cause });
 }
 
 /** The member as an object; without members when it is none. */

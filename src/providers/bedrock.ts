@@ -1,12 +1,12 @@
 import { AwsV4Signer } from 'aws4fetch';
 import schema from '../../schemas/providers/bedrock.schema.json' with { type: 'json' };
-import { GatewayError } from '../errors.ts';
+import type { GatewayError } from '../errors.ts';
 import type { BedrockConfig } from '../generated/providers/bedrock.ts';
 import type { TargetCall } from '../pipeline/call.ts';
 import type { ImageAnswer } from '../pipeline/result.ts';
 import type { UpstreamReply } from '../pipeline/upstream.ts';
 import type { Secret } from '../secret.ts';
-import { answerOf, base64Picture, list, object, readObject, refusal, text } from './answers.ts';
+import { answerOf, base64Picture, failedJob, list, object, readObject, refusal, text } from './answers.ts';
 import { bedrockCapabilities, bedrockMembers, bedrockModels } from './bedrock-models.ts';
 import { commonWords, faultReader, type FaultWords } from './faults.ts';
 import { bearer } from './openai-dialect.ts';
@@ -90,11 +90,7 @@ async function decode(reply: UpstreamReply): Promise<ImageAnswer> {
 }
 
 function withheld(reason: string): GatewayError {
-  if (!/inference error/i.test(reason)) return refusal(reason);
-  return new GatewayError('upstream_error', 'The provider could not make the picture.', {
-    retry: false,
-    cause: new Error(reason),
-  });
+  return /inference error/i.test(reason) ? failedJob(reason) : refusal(reason);
 }
 
 const aboutCredential =

@@ -1,6 +1,6 @@
 /** What ComfyUI says about graphs that it does not take, and about those that failed. */
-import { GatewayError } from '../errors.ts';
-import { list, object, text, type Members } from './answers.ts';
+import type { GatewayError } from '../errors.ts';
+import { failedJob, list, object, text, type Members } from './answers.ts';
 import { commonWords, type FaultWords } from './faults.ts';
 
 /**
@@ -26,6 +26,5 @@ export function failureOf(status: Members): GatewayError | undefined {
   const events = list(status['messages']).map(list);
   const details = events.filter(([name]) => name === 'execution_error').map(([, event]) => object(event));
   const words = details.map((event) => text(event['exception_message'])).find((message) => message !== undefined);
-  const cause = words === undefined ? undefined : new Error(words.trim());
-  return new GatewayError('upstream_error', 'The provider could not make the picture.', { retry: false, cause });
+  return failedJob(words?.trim());
 }

@@ -1,9 +1,9 @@
 /** What a declarative provider makes of answers that are no success: the rules of its file, then the status. */
-import { GatewayError } from '../errors.ts';
+import type { GatewayError } from '../errors.ts';
 import type { DeclarativeConfig } from '../generated/providers/declarative.ts';
 import { pointerTo, spellPointer } from '../json-pointer.ts';
 import type { UpstreamReply } from '../pipeline/upstream.ts';
-import { invalidAnswer, refusal } from './answers.ts';
+import { failedJob, invalidAnswer, refusal } from './answers.ts';
 import { ExpressionError } from './cel.ts';
 import { viewReply } from './declarative-language.ts';
 import {
@@ -122,12 +122,6 @@ function isMet(condition: Formula, variables: Variables): boolean {
     if (error instanceof FormulaError) return false;
     throw error;
   }
-}
-
-/** The error for a job that failed without anybody's fault. @param words for the log */
-export function failedJob(words: string | undefined): GatewayError {
-  const cause = words === undefined ? undefined : new Error(words);
-  return new GatewayError('upstream_error', 'The provider could not make the picture.', { retry: false, cause });
 }
 
 /** @throws GatewayError upstream_invalid_response when the expressions of the file do not fit the answer */

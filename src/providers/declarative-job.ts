@@ -2,8 +2,8 @@
 import type { DeclarativeConfig } from '../generated/providers/declarative.ts';
 import { sniffMediaType } from '../images/probe.ts';
 import type { WireRequest } from '../pipeline/upstream.ts';
-import { invalidAnswer, keepReply, readDocument, text } from './answers.ts';
-import { failedJob, see, throwMeaning, understood, type Rule } from './declarative-errors.ts';
+import { failedJob, invalidAnswer, keepReply, readDocument, text } from './answers.ts';
+import { see, throwMeaning, understood, type Rule } from './declarative-errors.ts';
 import { viewCall } from './declarative-language.ts';
 import type { Variables } from './declarative-reader.ts';
 import { compileRequest, type RequestContext, type RequestTemplate } from './declarative-request.ts';

@@ -1,7 +1,6 @@
 /** How far a job is, as FLUX's maker says it and those who speak like it. Source: docs.bfl.ai, "Get result" (2026). */
-import { GatewayError } from '../errors.ts';
 import type { ImagePayload } from '../images/payload.ts';
-import { invalidAnswer, linkPicture, list, object, refusal, text, type Members } from './answers.ts';
+import { failedJob, invalidAnswer, linkPicture, list, object, refusal, text, type Members } from './answers.ts';
 
 /**
  * Whether the picture is there. There are ever new names for being under way, such as `Reasoning` and `Generating`.
@@ -15,10 +14,7 @@ export function isReady(document: Members): boolean {
     throw refusal(reasons.length === 0 ? state : `${state}: ${reasons.join(', ')}`);
   }
   if (/^(error|failed|task not found)$/i.test(state)) {
-    throw new GatewayError('upstream_error', 'The provider could not make the picture.', {
-      retry: false,
-      cause: new Error(state),
-    });
+    throw failedJob(state);
   }
   return state === 'Ready';
 }

@@ -1,4 +1,4 @@
-import { GatewayError } from '../errors.ts';
+import type { GatewayError } from '../errors.ts';
 import type { UpstreamReply, WireRequest } from '../pipeline/upstream.ts';
 import { invalidAnswer, keepReply, readObject, text, type Members } from './answers.ts';
 import type { Asked, PollOutcome } from './provider.ts';
@@ -32,10 +32,4 @@ function idOf(job: Members): string {
   const id = text(job['id']);
   if (id === undefined || !/^[\w-]+$/.test(id)) throw invalidAnswer('it names no job that could be asked for');
   return id;
-}
-
-/** The error for a job that failed without anybody's fault. @param reason for the log */
-export function failedJob(reason: string | undefined): GatewayError {
-  const cause = reason === undefined ? undefined : new Error(reason);
-  return new GatewayError('upstream_error', 'The provider could not make the picture.', { retry: false, cause });
 }

@@ -5,10 +5,20 @@ import { isJsonObject } from '../json.ts';
 import type { Operation, TargetCall } from '../pipeline/call.ts';
 import type { ImageAnswer } from '../pipeline/result.ts';
 import type { UpstreamReply, WireJson } from '../pipeline/upstream.ts';
-import { answerOf, linkPicture, object, readObject, refusal, secondsOf, text, type Members } from './answers.ts';
+import {
+  answerOf,
+  failedJob,
+  linkPicture,
+  object,
+  readObject,
+  refusal,
+  secondsOf,
+  text,
+  type Members,
+} from './answers.ts';
 import { completeBase } from './base-url.ts';
 import { commonWords, faultReader, type FaultWords } from './faults.ts';
-import { failedJob, pollLumaJob, type LumaJobs } from './luma-jobs.ts';
+import { pollLumaJob, type LumaJobs } from './luma-jobs.ts';
 import { bearer } from './openai-dialect.ts';
 import { pngOrJpeg } from './picture-formats.ts';
 import { defineProvider, type EncodedCall, type OperationCapabilities, type Provider } from './provider.ts';

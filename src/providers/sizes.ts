@@ -49,6 +49,9 @@ export function nearestSize<Size extends string>(size: string | undefined, sizes
   return alike.toSorted((a, b) => distance(a) - distance(b))[0];
 }
 
+/** The number of pixels for a size that is only a ratio. */
+const usualPixels = 1024 * 1024;
+
 /** What a vendor takes for pixels. */
 export interface PixelRules {
   /** Both sides are multiples of this. */
@@ -57,8 +60,6 @@ export interface PixelRules {
   readonly most: number;
   /** The most pixels in all. */
   readonly maxPixels?: number;
-  /** The number of pixels for a size that is only a ratio. */
-  readonly usualPixels?: number;
 }
 
 /**
@@ -68,7 +69,7 @@ export interface PixelRules {
 export function fittingPixels(size: string | undefined, rules: PixelRules): Sides | undefined {
   const asked = askedSize(size);
   if (asked === undefined) return undefined;
-  const { multipleOf, least, most, maxPixels = Infinity, usualPixels = 1024 * 1024 } = rules;
+  const { multipleOf, least, most, maxPixels = Infinity } = rules;
   const growth = asked.kind === 'ratio' ? Math.sqrt(usualPixels / (asked.width * asked.height)) : 1;
   const shrink = Math.min(
     1,

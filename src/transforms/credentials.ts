@@ -1,5 +1,6 @@
 /** Credentials that are valid for a while, traded for the configured ones, and kept until shortly before their end. */
 import { GatewayError } from '../errors.ts';
+import { unlessAborted } from '../unless-aborted.ts';
 import type { Entity } from '../pipeline/settings.ts';
 import type { StageEnv } from '../pipeline/stage.ts';
 import type { Provider } from '../providers/provider.ts';
@@ -49,32 +50,35 @@ export function createCredentials(env: StageEnv): Credentials {
     return { token: traded, validUntilMs: startedAtMs + lifetimeMs };
   }
 
+  /** Keeps a trade for others until it fails. */
+  function begin(traded: Map<string, Promise<Traded>>, key: string, pending: Promise<Traded>): Promise<Traded> {
+    traded.set(key, pending);
+    pending.catch(() => {
+      if (traded.get(key) === pending) traded.delete(key);
+    });
+    return pending;
+  }
+
   return {
     async valid(entity, token, signal) {
       if (token === undefined || entity.provider.exchange === undefined) return token;
       const traded = tradedBy(entity);
       const key = token.reveal();
       const held = traded.get(key);
-      const known = await held?.catch(() => undefined);
+      const known =
+        held &&
+        (await unlessAborted(
+          held.catch(() => undefined),
+          signal,
+        ));
       if (known !== undefined && known.validUntilMs - reserveMs > env.clock.now()) return known.token;
       if (traded.get(key) === held) traded.delete(key);
       // One trade at a time: who comes meanwhile waits for the same.
-      const pending = traded.get(key) ?? trade(entity, token);
-      traded.set(key, pending);
-      pending.catch(() => traded.delete(key));
+      const pending = traded.get(key) ?? begin(traded, key, trade(entity, token));
       return (await unlessAborted(pending, signal)).token;
     },
     forget(entity, token) {
       if (token !== undefined) shared.get(entity.provider)?.delete(token.reveal());
     },
   };
-}
-
-function unlessAborted<Value>(work: Promise<Value>, signal: AbortSignal): Promise<Value> {
-  const { promise, resolve, reject } = Promise.withResolvers<Value>();
-  const abort = (): void => reject(signal.reason);
-  signal.addEventListener('abort', abort, { once: true });
-  if (signal.aborted) abort();
-  work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  return promise;
 }

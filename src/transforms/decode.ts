@@ -1,13 +1,10 @@
 import schema from '../../schemas/stages/decode.schema.json' with { type: 'json' };
 import { payloadByteLength, payloadBytes, payloadHead } from '../images/convert-payload.ts';
-import { sniffMediaType } from '../images/probe.ts';
+import { magicBytes, sniffMediaType } from '../images/probe.ts';
 import type { ImagePayload } from '../images/payload.ts';
 import type { BodyResponse } from '../pipeline/response.ts';
 import { defineStage } from '../pipeline/stage.ts';
 import { withBytes } from './result-picture.ts';
-
-/** Enough bytes for every magic number that we know. */
-const magicBytes = 64;
 
 /**
  * One picture → its raw bytes, where the route says `decode: true` or the request `accept: image/…`. Any other number of

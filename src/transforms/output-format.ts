@@ -1,7 +1,7 @@
 /** The file format that a caller asked for, where the provider does not give it: the gateway makes it. */
 import { canRecode } from '../images/codecs.ts';
 import { payloadHead } from '../images/convert-payload.ts';
-import { sniffMediaType } from '../images/probe.ts';
+import { magicBytes, sniffMediaType } from '../images/probe.ts';
 import type { Recoder, WantedFormat } from '../images/recoder.ts';
 import type { TargetCall } from '../pipeline/call.ts';
 import type { ResultImage } from '../pipeline/result.ts';
@@ -36,8 +36,6 @@ export async function owedFormat(
 
 /** Quality that is not asked for, as OpenAI has it. */
 const bestQuality = 100;
-/** Enough bytes for every magic number that we know. */
-const magicBytes = 64;
 
 /** The picture as it is owed: the same one when it is so already. Its bytes must be at hand. @throws GatewayError */
 export async function inOwedFormat(
