@@ -2,7 +2,7 @@
 const [major] = process.versions.node.split('.').map(Number);
 if (major < 24) {
   console.error(
-    `Pinhole needs Node 24 or later; this is ${process.versions.node}. \`npm ci\` brings the right one, unless it was told to omit optional dependencies.`,
+    `Pinhole needs Node 24 or later; this is ${process.versions.node}. On Linux (x64), \`npm ci\` brings the right one, unless it was told to omit optional dependencies.`,
   );
   process.exit(1);
 }

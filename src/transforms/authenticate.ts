@@ -51,11 +51,11 @@ function validConsumer(
   remoteAddress: string,
   nowMs: number,
 ): Consumer {
-  const cause = new Error(`the key is that of ${consumer.id}`);
-  if (!enabled) throw refusal('The API key has been disabled.', cause);
-  if (expiresAtMs <= nowMs) throw refusal('The API key has expired.', cause);
+  const cause = (): Error => new Error(`the key is that of ${consumer.id}`);
+  if (!enabled) throw refusal('The API key has been disabled.', cause());
+  if (expiresAtMs <= nowMs) throw refusal('The API key has expired.', cause());
   if (addresses?.contains(remoteAddress) === false) {
-    throw new GatewayError('ip_not_allowed', 'The API key may not be used from this address.', { cause });
+    throw new GatewayError('ip_not_allowed', 'The API key may not be used from this address.', { cause: cause() });
   }
   return consumer;
 }

@@ -203,13 +203,13 @@ export function providerContract<Config extends object>(contract: ProviderContra
         expect(idle).toEqual([]);
       });
 
-      it('sends the further members that it promises, and no word of the gateway’s own', () => {
-        const { further = [] } = capabilities ?? {};
-        const [name] = further === 'any' ? ['some_member'] : further;
-        if (name === undefined) return;
-        const { request } = provider.encode({ ...call, unknown: { [name]: 'a-telling-value' } });
-        expect(JSON.stringify(request)).toContain('a-telling-value');
-      });
+      const { further = [] } = capabilities ?? {};
+      const [promised] = further === 'any' ? ['some_member'] : further;
+      if (promised !== undefined)
+        it('sends the further members that it promises', () => {
+          const { request } = provider.encode({ ...call, unknown: { [promised]: 'a-telling-value' } });
+          expect(JSON.stringify(request)).toContain('a-telling-value');
+        });
     });
 
     it.each(['.', '..', '../x', '../../x', 'a/../../x', 'a/..', '..\\x', '%2e%2e/x', 'x?y=z', 'x#y', '\ud800', 'a b'])(

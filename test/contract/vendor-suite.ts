@@ -193,8 +193,9 @@ export function vendorSuite(suite: VendorSuite): void {
         ['generation', generation.model],
         ['edition', edition?.model],
       ] as const) {
+        if (model === undefined) continue;
         const table = document.entities[0]?.models.find((each) => each.model === model)?.operations[operation];
-        if (model === undefined || table === undefined) continue;
+        if (table === undefined) throw new Error(`there is no table for ${model} in ${operation}`);
         for (const [name, value] of Object.entries({ ...usualSamples, ...suite.samples })) {
           const body = {
             model: `vendor/${model}`,

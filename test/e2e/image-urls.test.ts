@@ -329,7 +329,7 @@ describe('the file’s `image_urls`', () => {
     expect(host.connections).toBe(before);
   });
 
-  it('bounds the size of a picture, the time for all, and the redirects', async () => {
+  it('bounds the size of a picture, and the redirects', async () => {
     const small = host.offer(png());
     await apply({ allow: [host.origin], max_size: '10KiB', redirects: 1 });
     expect((await edit({ image: host.redirectTo(small) })).status).toBe(200);
@@ -337,6 +337,15 @@ describe('the file’s `image_urls`', () => {
       const { error } = await jsonOf(await edit({ image: url }));
       expect(error).toMatchObject({ code: 'invalid_image', param: 'image' });
     }
+  });
+
+  it('bounds the time for all the links of a call together', async () => {
+    await apply({ allow: [host.origin], timeout: '300ms' });
+    const answer = await edit({ image: [host.offer(png()), host.hold()] });
+    expect([answer.status, await jsonOf(answer)]).toMatchObject([
+      400,
+      { error: { code: 'invalid_image', param: 'image' } },
+    ]);
   });
 
   it('lets links have no more bytes than an upload', async () => {

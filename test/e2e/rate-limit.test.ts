@@ -87,10 +87,20 @@ describe('a limit on requests', () => {
 
   it('is obeyed by OpenAI’s client, which then is served', async () => {
     await limits({ id: 'c', requests: 1, window: '400ms' });
-    const client = openAiClient(setting.gateway, { maxRetries: 1 });
+    const statuses: number[] = [];
+    const client = openAiClient(setting.gateway, {
+      maxRetries: 1,
+      fetch: async (...request) => {
+        const answer = await fetch(...request);
+        statuses.push(answer.status);
+        return answer;
+      },
+    });
     for (let call = 0; call < 3; call += 1) {
       expect((await client.images.generate({ prompt: 'a lighthouse' })).data).toHaveLength(1);
     }
+    expect(statuses.filter((status) => status === 200)).toHaveLength(3);
+    expect(statuses).toContain(429);
   });
 
   it('goes on counting over a reload, and begins anew when it is another', async () => {
