@@ -430,14 +430,17 @@ async function readPicture(
   const spool = createSpool({ ...settings, maxBytes, overflow });
   try {
     let head: Uint8Array = new Uint8Array();
+    let byteLength = 0;
     for await (const chunk of bytes) {
+      byteLength += chunk.byteLength;
+      if (byteLength > maxBytes) throw overflow();
       if (head.byteLength < magicBytes) {
         head = Buffer.concat([head, chunk.subarray(0, magicBytes - head.byteLength)]);
         // What is no picture is not read to its end.
         if (head.byteLength === magicBytes) requireMediaType(head);
       }
-      await spool.write(chunk);
       see?.(chunk);
+      await spool.write(chunk);
     }
     const mediaType = requireMediaType(head);
     const payload = await spool.finish();

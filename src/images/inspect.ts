@@ -38,7 +38,7 @@ export interface Inspection {
 }
 
 export interface PictureInspector {
-  /** Takes the next bytes. Never fails, whatever they are. */
+  /** Takes the next bytes, and keeps nothing of their memory. Never fails, whatever they are. */
   write(chunk: Uint8Array): void;
   /** What is known by now; undefined while there are too few bytes to tell the kind. `complete` is not final. */
   seen(): Inspection | undefined;

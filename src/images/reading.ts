@@ -61,7 +61,9 @@ export function createFeed(start: (at: () => number) => Reading): Feed {
     const missing = wish.byteLength - (wish.kind === 'take' ? gathered.byteLength : skipped);
     const used = Math.min(missing, bytes.byteLength);
     offset += used;
-    if (wish.kind === 'take') gathered.add(bytes.subarray(0, used));
+    const part = bytes.subarray(0, used);
+    // The rest comes with a later chunk, when whose memory this is may have given it back.
+    if (wish.kind === 'take') gathered.add(used < missing ? Buffer.from(part) : part);
     else skipped += used;
     if (used < missing) return undefined;
     grant(wish.kind === 'take' ? asBuffer(gathered.joined()) : nothing);

@@ -8,7 +8,7 @@ import type { InputRules, UploadedImage } from '../pipeline/call.ts';
 export type PictureParam = 'image' | 'mask';
 
 export interface PictureCheck {
-  /** Takes the next bytes. @throws GatewayError invalid_image, as soon as it is clear */
+  /** Looks at the next bytes, and keeps nothing of their memory. @throws GatewayError invalid_image, as soon as it is clear */
   see(chunk: Uint8Array): void;
   /** The picture, all of whose bytes have been seen. @throws GatewayError invalid_image */
   admit(payload: BytesPayload | FilePayload): Promise<UploadedImage>;

@@ -68,7 +68,7 @@ describe('createSpool', () => {
 
   it('leaves no name in the directory, not even while the file is open', async () => {
     const spool = createSpool(options());
-    await spool.write(million);
+    await spool.write(Buffer.from(million));
     const { directory } = options();
     expect(await readdir(directory)).toEqual([]);
     expect((await stat(directory)).mode & 0o777).toBe(0o700);
@@ -76,19 +76,31 @@ describe('createSpool', () => {
   });
 
   it('lets a file be read several times, also at the same time, in chunks that can be kept', async () => {
-    const { file } = await spooledFile(million);
+    const { file } = await spooledFile(Buffer.from(million));
     expect(file.byteLength).toBe(million.byteLength);
     const readings = await Promise.all([gather(file.read()), gather(file.read()), gather(file.read())]);
     expect(readings.every((reading) => reading.equals(million))).toBe(true);
     for await (const chunk of file.read()) {
-      expect(chunk.byteLength).toBeLessThanOrEqual(65_536);
+      expect(chunk.byteLength).toBeLessThanOrEqual(32_768);
       expect(chunk.buffer.byteLength).toBe(chunk.byteLength);
     }
     await file.close();
   });
 
+  it('frees a chunk in the file whose memory is its own, and none that shares it', async () => {
+    const spool = createSpool(options());
+    const [alone, one, other] = [new Uint8Array(300_000), million.subarray(0, 300_000), million.subarray(300_000)];
+    for (const chunk of [alone, one, other]) await spool.write(chunk);
+    const payload = await spool.finish();
+    if (payload.kind !== 'file') throw new Error('expected a file');
+    expect([alone, one, other].map(({ byteLength }) => byteLength)).toEqual([0, 300_000, 700_000]);
+    const back = await gather(payload.file.read());
+    expect(back.equals(Buffer.concat([Buffer.alloc(300_000), million]))).toBe(true);
+    await payload.file.close();
+  });
+
   it('can be closed twice, and not be read afterwards', async () => {
-    const { file } = await spooledFile(million);
+    const { file } = await spooledFile(Buffer.from(million));
     const reading = file.read()[Symbol.asyncIterator]();
     await reading.next();
     await Promise.all([file.close(), file.close()]);
@@ -112,7 +124,7 @@ describe('createSpool', () => {
     const occupied = join(parent, 'a-file');
     await writeFile(occupied, '');
     const spool = createSpool(options({ directory: occupied }));
-    await expect(spool.write(million)).rejects.toMatchObject({ code: 'overloaded', cause: { code: 'ENOTDIR' } });
+    await expect(spool.write(Buffer.from(million))).rejects.toMatchObject({ code: 'overloaded', cause: { code: 'ENOTDIR' } });
     await expect(spool.finish()).rejects.toThrow('failed before');
     await spool.discard();
   });
@@ -123,12 +135,12 @@ describe('createSpool', () => {
     await expect(idle.write(Buffer.of(1))).rejects.toThrow('discarded');
 
     const writing = createSpool(options());
-    const written = writing.write(million);
+    const written = writing.write(Buffer.from(million));
     await Promise.all([writing.discard(), writing.discard(), written]);
     await expect(writing.finish()).rejects.toThrow('discarded');
 
     const finished = createSpool(options());
-    await finished.write(million);
+    await finished.write(Buffer.from(million));
     const payload = await finished.finish();
     await finished.discard();
     await finished.discard();
@@ -137,9 +149,9 @@ describe('createSpool', () => {
   });
 
   it('makes its directory again when it was taken away', async () => {
-    await (await spooledFile(million)).file.close();
+    await (await spooledFile(Buffer.from(million))).file.close();
     await rm(join(parent, 'not'), { recursive: true });
-    await (await spooledFile(million)).file.close();
+    await (await spooledFile(Buffer.from(million))).file.close();
   });
 
   it.skipIf(process.platform !== 'linux')('holds no file descriptor after it was let go of', async () => {
@@ -151,7 +163,7 @@ describe('createSpool', () => {
       const { file } = await spooledFile(million.subarray(0, 5000));
       await file.close();
       const interrupted = createSpool(options());
-      await Promise.all([interrupted.write(million), interrupted.discard()]);
+      await Promise.all([interrupted.write(Buffer.from(million)), interrupted.discard()]);
     }
     expect(await count()).toBeLessThanOrEqual(before + 1);
   });

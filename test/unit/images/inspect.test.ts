@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createPictureInspector, type Inspection } from '../../../src/images/inspect.ts';
+import { orientationExif } from '../../../src/images/orientation.ts';
 import { png as plainPng } from '../../fixtures/pictures.ts';
 import {
   height,
@@ -57,6 +58,19 @@ describe('the inspection', () => {
     const segments = Array.from({ length: 50 }, () => jpegSegment(0xe1, Buffer.alloc(65_000, 'x')));
     const bytes = withJpegSegments(await samples.jpeg(), ...segments);
     expect(inspected(bytes, 10_000)).toMatchObject({ dimensions: size, complete: true });
+  });
+
+  it('keeps nothing of a piece, whose memory may be given back at once', async () => {
+    const exif = Buffer.concat([Buffer.from('Exif\0\0'), orientationExif(6), Buffer.alloc(20_000)]);
+    const bytes = withJpegSegments(await samples.jpeg(), jpegSegment(0xe1, exif));
+    const inspector = createPictureInspector();
+    for (let at = 0; at < bytes.byteLength; at += 6000) {
+      const piece = Uint8Array.from(bytes.subarray(at, at + 6000));
+      inspector.write(piece);
+      piece.buffer.transfer(0);
+    }
+    expect(inspector.end()).toEqual(inspected(bytes));
+    expect(inspected(bytes).edits.some(({ replacement }) => replacement.byteLength > 0)).toBe(true);
   });
 
   it('does not take the end of a thumbnail for that of the picture', async () => {
