@@ -80,7 +80,7 @@ export const errorTable = {
     413,
     'The body is over the route’s `max_size_upload`, or one part of it over its own bound.',
   ),
-  unsupported_media_type: caller(415, 'The body is neither JSON nor multipart/form-data.'),
+  unsupported_media_type: caller(415, 'The body is neither JSON nor multipart/form-data, or compressed.'),
   idempotency_key_reused: caller(422, 'The same `Idempotency-Key` came with another body.'),
   headers_too_large: caller(431, 'The request’s headers are larger than the gateway reads.'),
   rate_limit_exceeded: {

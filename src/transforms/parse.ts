@@ -53,7 +53,14 @@ const maxParts = 256;
 const longTextBytes = 1024;
 
 async function readMembers(taking: Taking): Promise<CallMembers> {
-  const contentType = taking.exchange.request.headers['content-type'] ?? 'application/json';
+  const { 'content-type': contentType = 'application/json', 'content-encoding': coding = 'identity' } =
+    taking.exchange.request.headers;
+  if (coding.toLowerCase() !== 'identity') {
+    throw new GatewayError(
+      'unsupported_media_type',
+      'The body is compressed, as its `content-encoding` says; bodies are taken as they are only.',
+    );
+  }
   if (/^application\/([\w.+-]+\+)?json\b/i.test(contentType)) return readJson(taking);
   if (/^multipart\/form-data\b/i.test(contentType)) return readForm(contentType, taking);
   throw new GatewayError(

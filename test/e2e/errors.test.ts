@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import {
   APIUserAbortError,
   AuthenticationError,
@@ -155,6 +156,21 @@ describe('an error, as OpenAI’s client sees it', () => {
     expect(await jsonOf(answer)).toEqual({
       error: { message: expect.any(String), type: 'invalid_request_error', param: null, code },
     });
+  });
+
+  it('says of a compressed body that it is', async () => {
+    const answer = await fetch(`${setting.gateway.url}/v1/images/generations`, {
+      method: 'POST',
+      body: gzipSync(JSON.stringify({ prompt: 'a lighthouse' })),
+      headers: {
+        'content-type': 'application/json',
+        'content-encoding': 'gzip',
+        authorization: `Bearer ${callerKey}`,
+      },
+    });
+    expect(answer.status).toBe(415);
+    const error = { code: 'unsupported_media_type', message: expect.stringContaining('compressed') };
+    expect(await jsonOf(answer)).toMatchObject({ error });
   });
 
   it('names the allowed methods where the path exists but the method does not', async () => {

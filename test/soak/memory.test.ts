@@ -4,7 +4,6 @@ import { readdir } from 'node:fs/promises';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { Readable } from 'node:stream';
-import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { startFakeOpenAi, type FakeOpenAi } from '../fixtures/fake-openai.ts';
 import { gatewayConfig, openAiEntity, openAiRoutes } from '../fixtures/gateway-config.ts';
@@ -15,7 +14,7 @@ import { dataUri, png, randomPng, sha256 } from '../fixtures/pictures.ts';
 import { postJson } from '../fixtures/setting.ts';
 import { startTraffic } from '../fixtures/traffic.ts';
 import { startVersionedFake, versionedConfig, versionWatch } from '../fixtures/versions.ts';
-import { inMebibytes, mebibyte, report } from './figures.ts';
+import { inMebibytes, mebibyte, report, settledRss, watchPeak } from './figures.ts';
 
 const twoHundredKeys = Array.from({ length: 200 }, (_, index) => ({
   id: `consumer-${String(index)}`,
@@ -189,35 +188,6 @@ async function uploadSetting(
     stop: async () => {
       await gateway[Symbol.asyncDispose]();
       await fake.close();
-    },
-  };
-}
-
-/** The memory that stays once what can be freed is freed: the least of several looks. */
-async function settledRss(gateway: Gateway): Promise<number> {
-  const looks: number[] = [];
-  for (let look = 0; look < 10; look += 1) {
-    await pause(300);
-    looks.push(await gateway.rss());
-  }
-  return Math.min(...looks);
-}
-
-/** Looks at the memory of the process again and again. */
-function watchPeak(gateway: Gateway): { readonly stop: () => Promise<number> } {
-  const stopping = new AbortController();
-  const looking = (async () => {
-    let peak = 0;
-    while (!stopping.signal.aborted) {
-      peak = Math.max(peak, await gateway.rss());
-      await pause(5);
-    }
-    return peak;
-  })();
-  return {
-    stop: () => {
-      stopping.abort();
-      return looking;
     },
   };
 }

@@ -124,7 +124,10 @@ describe('createSpool', () => {
     const occupied = join(parent, 'a-file');
     await writeFile(occupied, '');
     const spool = createSpool(options({ directory: occupied }));
-    await expect(spool.write(Buffer.from(million))).rejects.toMatchObject({ code: 'overloaded', cause: { code: 'ENOTDIR' } });
+    await expect(spool.write(Buffer.from(million))).rejects.toMatchObject({
+      code: 'overloaded',
+      cause: { code: 'ENOTDIR' },
+    });
     await expect(spool.finish()).rejects.toThrow('failed before');
     await spool.discard();
   });
