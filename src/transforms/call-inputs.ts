@@ -31,8 +31,11 @@ export type PrepareInputs = (
 ) => Promise<TargetCall>;
 
 export function createInputPreparer(env: StageEnv): PrepareInputs {
-  /** What was behind the links of calls: each is fetched once, however many candidates are tried. */
+  // What was done with a picture for one candidate serves the others as well.
+  /** What was behind the links of calls. */
   const known = new WeakMap<InputImage, UploadedImage>();
+  /** Where providers find the pictures of calls. */
+  const addresses = new WeakMap<InputImage, Promise<string>>();
 
   /** The same pictures with their bytes at hand. */
   async function atHand(
@@ -49,8 +52,14 @@ export function createInputPreparer(env: StageEnv): PrepareInputs {
   /** The same picture under an address that its provider can fetch it from. */
   async function linked({ image, param }: Picture, exchange: Exchange): Promise<InputImage> {
     if (image.kind !== 'image') return image;
-    if (image.payload.kind !== 'link') return { ...image, payload: linkTo(await host(image, param, exchange, env)) };
-    return { ...image, payload: linkTo(await env.pictures.vouch({ url: image.payload.url, param }, exchange.signal)) };
+    const { payload } = image;
+    const address =
+      addresses.get(image) ??
+      (payload.kind === 'link'
+        ? env.pictures.vouch({ url: payload.url, param }, exchange.signal)
+        : host(image, param, exchange, env));
+    addresses.set(image, address);
+    return { ...image, payload: linkTo(await address) };
   }
 
   return async function prepareInputs(call, { inputs, mask: form }, exchange) {

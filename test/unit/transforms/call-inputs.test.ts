@@ -130,6 +130,22 @@ describe('the pictures of a call', () => {
     expect(removed).toEqual(['blob-1']);
   });
 
+  it('are hosted and vouched for once for a call, however many candidates are tried', async () => {
+    const blobs = fakeBlobs();
+    const vouched: string[] = [];
+    const vouch: PictureFetcher['vouch'] = ({ url }) => {
+      vouched.push(url);
+      return Promise.resolve(url);
+    };
+    const prepareInputs = createInputPreparer(makeStageEnv({ ...hosting, blobs, pictures: { vouch } }));
+    const call = edit({ images: [uploaded(picture, 'image/png'), linked('https://pictures.test/1.png')] });
+    const exchange = makeExchange({});
+    const first = await prepareInputs(call, takes('link'), exchange);
+    const second = await prepareInputs({ ...call, model: 'another' }, takes('link'), exchange);
+    expect(urlsOf(second)).toEqual(urlsOf(first));
+    expect([blobs.kept.length, vouched]).toEqual([1, ['https://pictures.test/1.png']]);
+  });
+
   it('are hosted under links that are signed for as long as the picture may be there', async () => {
     const signer: LinkSigner = {
       lifetimeMs: 1_000,
