@@ -47,8 +47,9 @@ describe('a hosted picture', () => {
   });
 
   it('is a 404 from the moment that it expires, and swept away at the latest after a restart', async () => {
-    const gateway = await startGateway({ config: config({}, { images_expire: '1s' }) });
+    const gateway = await startGateway({ config: config({}, { images_expire: '3s' }) });
     const url = await hosted(gateway);
+    expect(await statusOf(url)).toBe(200);
     await eventually(async () => (await statusOf(url)) === 404);
     expect(await jsonOf(await fetch(url))).toMatchObject({ error: { code: 'file_not_found' } });
     expect(await statusOf(url, { method: 'HEAD' })).toBe(404);
@@ -152,9 +153,10 @@ describe('signed links', () => {
   });
 
   it('stop working by themselves, while the picture is still there', async () => {
-    const short = config({ image_links: { secret: old, expires: '1s' } });
+    const short = config({ image_links: { secret: old, expires: '3s' } });
     await using gateway = await startGateway({ config: short, secrets: [old] });
     const url = await hosted(gateway);
+    expect(await statusOf(url)).toBe(200);
     await eventually(async () => (await statusOf(url)) === 404);
     expect(await kept(gateway)).toHaveLength(1);
     await gateway.apply(config());

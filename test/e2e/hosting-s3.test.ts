@@ -63,8 +63,9 @@ describe('pictures in S3 [X13, X19]', () => {
   });
 
   it('are gone when they expire, and swept by any gateway that starts', async () => {
-    await using gateway = await start('expiring', { images_expire: '1s' });
+    await using gateway = await start('expiring', { images_expire: '3s' });
     const path = await hosted(gateway);
+    expect((await fetch(gateway.url + path)).status).toBe(200);
     const key = async () => (await s3.keys()).find((name) => name.includes(path.split('/').at(-1) ?? ''));
     expect(await key()).toMatch(/^expiring\/expiring\//);
     await eventually(async () => (await fetch(gateway.url + path)).status === 404);
