@@ -35,6 +35,7 @@ const homes: Readonly<Record<string, RegExp>> = {
   sharp: /^images\/codecs/,
   '@marcbachmann/cel-js': /^providers\/cel\.ts$/,
   jose: /^providers\/vertex\.ts$/,
+  pg: /^stores\/postgres/,
   aws4fetch: /^providers\/bedrock\.ts$/,
 };
 
