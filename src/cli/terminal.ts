@@ -12,11 +12,24 @@ export interface Terminal {
 }
 
 /** What every command is given. */
-export interface CommandOptions {
+export interface CommandInput {
   /** Path of the file. */
   readonly config: string;
   /** Further arguments. */
   readonly rest: readonly string[];
+  /** Its own options. */
+  readonly values: CommandValues;
+}
+
+export type CommandValues = Readonly<Record<string, string | boolean | readonly (string | boolean)[] | undefined>>;
+
+/** An option of a command's own. */
+export interface CommandOption {
+  readonly type: 'string' | 'boolean';
+  readonly multiple?: boolean;
+  /** What stands for its value in the help. */
+  readonly value?: string;
+  readonly about: string;
 }
 
 /** A command; what it resolves to is the process's exit code: 0 done, 1 failed, 2 used wrongly. */
@@ -25,5 +38,6 @@ export interface Command {
   /** Its arguments, for the help. */
   readonly usage: string;
   readonly about: string;
-  run(options: CommandOptions, terminal: Terminal): Promise<number>;
+  readonly options?: Readonly<Record<string, CommandOption>>;
+  run(input: CommandInput, terminal: Terminal): Promise<number>;
 }

@@ -110,8 +110,8 @@ export function withAbsolutePaths(
   return { config: absolute, tls: cert && key && { cert, key } };
 }
 
-/** `sqlite:./data/x.db` with an absolute path; what has no path stays as it is. */
+/** `sqlite:./data/x.db` with an absolute path; what has no path, or is an address, stays as it is. */
 function absoluteLocation(location: string, folder: string): string {
-  const [, scheme = '', path = ''] = /^([a-z0-9]+:)(.*)$/s.exec(location) ?? [];
+  const [, scheme = '', path = ''] = /^((?:sqlite|file):)(.*)$/s.exec(location) ?? [];
   return path === '' ? location : `${scheme}${resolve(folder, path)}`;
 }

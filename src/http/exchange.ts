@@ -15,6 +15,7 @@ export interface OpenExchange {
 
 export function openExchange(given: {
   readonly id: string;
+  readonly startedAtMs: number;
   readonly route: Route;
   readonly request: RequestHead;
   readonly body: ByteSource;
@@ -27,6 +28,7 @@ export function openExchange(given: {
     ...given,
     responseHeaders: new Map(),
     attempts: [],
+    ledgerIds: new Set(),
     timings: new Map(),
     caller: anonymous,
     defer: (work) => void deferred.push(work),

@@ -135,6 +135,8 @@ export interface Route {
   readonly defaults: Readonly<Record<string, JsonValue>>;
   readonly models: ModelFilter;
   readonly upstream: ForwardSettings | undefined;
+  /** The longest that an exchange may take, in milliseconds. */
+  readonly timeoutMs: number;
 }
 
 /** Where a `forward` stage sends what it gets. */
@@ -164,5 +166,7 @@ export interface Catalogue {
   /** By the SHA-256 of the key, in lower-case hexadecimal. Empty: the gateway is open. */
   readonly consumersByKeyHash: ReadonlyMap<string, Consumer>;
   readonly budgets: readonly Budget[];
+  /** What becomes of a call while the state cannot be written to. */
+  readonly onStateFailure: 'reject' | 'allow';
   readonly hosting: Hosting;
 }

@@ -57,6 +57,7 @@ export function compileCatalogue(sources: CatalogueSources): Catalogue {
     aliases: compileAliases(config),
     consumersByKeyHash: compileConsumers(config),
     budgets: compileBudgets(config),
+    onStateFailure: config.on_state_failure,
     hosting: compileHosting(config),
   };
 }

@@ -10,7 +10,7 @@ describe('the command line', () => {
     async (...args) => {
       const { code, out, err } = await run(args);
       expect([code, err]).toEqual([0, '']);
-      for (const command of ['start', 'validate', 'schema', 'keys', 'reload']) {
+      for (const command of ['start', 'validate', 'schema', 'keys', 'reload', 'usage']) {
         expect(out).toMatch(new RegExp(`^  ${command} .*\\S`, 'm'));
       }
       expect(out).toContain('--config FILE');
