@@ -31,6 +31,7 @@ import { buildOnLease, createResources } from './runtime/resources.ts';
 import { inertServices, openServices } from './runtime/services.ts';
 import { retiredModels } from './runtime/retired-models.ts';
 import { createSnapshotHolder } from './runtime/snapshot.ts';
+import { createUpkeep } from './runtime/upkeep.ts';
 import { stores } from './stores/index.ts';
 import { stages } from './transforms/index.ts';
 
@@ -80,7 +81,13 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
   const watcher = createWatcher({ onChange: () => void reloader.request('watch'), log });
   const reloader = createReloader({ load, watch: watcher.watch, log, clock });
   const adminHandler = createAdminHandler({
-    ready: () => inForce !== undefined && !stopping,
+    readiness() {
+      if (inForce === undefined || stopping) return { ready: false, stateWorks: true };
+      const stateWorks = snapshots.current().env.store.healthy();
+      return { ready: stateWorks || inForce.on_state_failure === 'allow', stateWorks };
+    },
+    books: () => snapshots.current().env.store,
+    now: clock.now,
     status() {
       const { addresses, admin, entities } = overview();
       return { ...reloader.status(), addresses, admin, entities, history: reloader.history() };
@@ -99,6 +106,13 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
     log,
   });
   const adminListeners = createListeners({ onRequest: adminHandler, log });
+
+  const upkeep = createUpkeep({
+    clock,
+    log,
+    store: () => snapshots.current().env.store,
+    options: () => ({ ledgerKeptMs: inForce?.ledger.keep }),
+  });
 
   async function load(digestInForce: string | undefined): Promise<LoadOutcome> {
     const read = await readConfig({ path: configPath, env });
@@ -185,6 +199,7 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
     async start() {
       const result = await reloader.request('start');
       if (result.kind === 'refused') await close();
+      else upkeep.start();
       return result;
     },
     reload: reloader.request,
@@ -197,6 +212,7 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
       const giveUp = clock.timer(graceMs, () => shutdown.abort());
       await Promise.all([listeners.drain(graceMs + lastWordsMs), requests.idle()]);
       giveUp.cancel();
+      await upkeep.stop();
       await adminListeners.drain(0);
       await close();
     },

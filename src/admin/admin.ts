@@ -1,4 +1,4 @@
-/** The admin listener: health, readiness, status, reload and hosted images. It is never part of the public listener. */
+/** The admin listener: health, readiness, status, usage, reload and hosted images. It is never part of the public listener. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import { GatewayError, toGatewayError } from '../errors.ts';
@@ -8,13 +8,18 @@ import type { RequestHandler } from '../http/server.ts';
 import { errorResponse, sendResponse } from '../http/reply.ts';
 import type { Logger } from '../log.ts';
 import { jsonResponse, type BodyResponse } from '../pipeline/response.ts';
+import type { BooksReader } from '../stores/ledger.ts';
 import { deleteImage, listImages } from './images.ts';
+import { answerRows, answerUsage } from './usage.ts';
 
 /** What the admin listener tells and does. */
 export interface AdminSources {
-  /** Whether requests are being taken: a configuration is in force and the gateway is not stopping. */
-  ready(): boolean;
+  readiness(): Readiness;
   status(): object;
+  /** The ledger. */
+  books(): BooksReader;
+  /** Milliseconds since 1970. */
+  now(): number;
   /** @param model a model to ask about in place of those that are known */
   capabilities(model: string | null): object;
   reload(trigger: ReloadTrigger): Promise<ReloadResult>;
@@ -23,6 +28,13 @@ export interface AdminSources {
   /** Empty: none is asked for. */
   token(): string;
   readonly log: Logger;
+}
+
+export interface Readiness {
+  /** Whether requests are being taken: a configuration is in force, the gateway is not stopping, and it can do its work. */
+  readonly ready: boolean;
+  /** Whether the state can be written to. Where calls go on without it, the gateway is ready all the same. */
+  readonly stateWorks: boolean;
 }
 
 /** @param rest what comes after the path of a route that ends in a slash, decoded */
@@ -41,17 +53,31 @@ const routes = new Map<string, AdminRoute>([
   ['/readyz', { methods: ['GET', 'HEAD'], open: true, answer: readiness }],
   ['/api/status', { methods: ['GET'], open: false, answer: (sources) => jsonResponse(200, sources.status()) }],
   ['/api/capabilities', { methods: ['GET'], open: false, answer: capabilities }],
+  ['/api/usage', { methods: ['GET'], open: false, answer: usage }],
+  ['/api/usage/rows', { methods: ['GET'], open: false, answer: usageRows }],
   ['/api/reload', { methods: ['POST'], open: false, answer: reload }],
   ['/api/images', { methods: ['GET'], open: false, answer: images }],
   ['/api/images/', { methods: ['DELETE'], open: false, answer: image }],
 ]);
 
 function readiness(sources: AdminSources): BodyResponse {
-  return sources.ready() ? jsonResponse(200, { status: 'ready' }) : jsonResponse(503, { status: 'not ready' });
+  const { ready, stateWorks } = sources.readiness();
+  const state = stateWorks ? {} : { state: 'failing' };
+  return ready
+    ? jsonResponse(200, { status: 'ready', ...state })
+    : jsonResponse(503, { status: 'not ready', ...state });
 }
 
 function capabilities(sources: AdminSources, query: URLSearchParams): BodyResponse {
   return jsonResponse(200, sources.capabilities(query.get('model')));
+}
+
+async function usage(sources: AdminSources, query: URLSearchParams): Promise<BodyResponse> {
+  return jsonResponse(200, await answerUsage(sources.books(), query, sources.now()));
+}
+
+async function usageRows(sources: AdminSources, query: URLSearchParams): Promise<BodyResponse> {
+  return jsonResponse(200, await answerRows(sources.books(), query, sources.now()));
 }
 
 async function reload(sources: AdminSources): Promise<BodyResponse> {

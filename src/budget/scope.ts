@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { filterAllows } from '../model-filter.ts';
 import type { Budget, Caller, Route, Target } from '../pipeline/settings.ts';
 import { targetNames } from '../pipeline/target-names.ts';
@@ -50,13 +51,22 @@ function valueOf(per: NonNullable<Budget['per']>, { caller, route, target }: Bud
 }
 
 /**
- * The identity of a counter of images in the state store, such as
+ * The identity of a budget's counter in the state store, such as
  * `budget/growth-month/images/month/2026-11-01T00:00:00.000Z/team/growth`. What changes the meaning of the count is in
  * it; the limit is not, so a new limit holds for what was used before.
+ * @param unit what is counted
  * @param value what `budgetValue` gave
  */
-export function counterName(budget: Budget, span: WindowSpan, value: string | undefined): string {
+export function counterName(budget: Budget, unit: string, span: WindowSpan, value: string | undefined): string {
   const window = budget.window === 'lifetime' ? [] : [new Date(span.startMs).toISOString()];
-  const part = budget.per === undefined || value === undefined ? ['all'] : [budget.per, encodeURIComponent(value)];
-  return ['budget', encodeURIComponent(budget.id), 'images', budget.window, ...window, ...part].join('/');
+  const part = budget.per === undefined || value === undefined ? ['all'] : [budget.per, namePart(value)];
+  return ['budget', encodeURIComponent(budget.id), unit, budget.window, ...window, ...part].join('/');
+}
+
+const longestPart = 256;
+
+/** A value that callers may choose, such as a model: bounded, and of characters that every store takes. */
+function namePart(value: string): string {
+  const encoded = encodeURIComponent(value.toWellFormed());
+  return encoded.length <= longestPart ? encoded : `sha256:${hash('sha256', value)}`;
 }

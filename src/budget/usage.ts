@@ -1,4 +1,5 @@
 import type { Attempt } from '../pipeline/exchange.ts';
+import type { ImageUsage } from '../pipeline/result.ts';
 
 /** One try at one target: the requests of a call that was fanned out are one try together. */
 export interface Try {
@@ -33,15 +34,43 @@ export function imagesUsed({ attempts }: Try, asked: number, lostCounts: boolean
   return lostCounts && attempts.some(isLost) ? Math.max(delivered, asked) : delivered;
 }
 
-/** What a call has cost in nano-dollars, by the providers' own words; undefined when one that delivered did not say. */
+/** What one attempt has cost, in nano-dollars; undefined when that is not known. */
+export type AttemptCost = (attempt: Attempt) => number | undefined;
+
+const reported: AttemptCost = ({ costNanoUsd }) => costNanoUsd;
+
+/**
+ * What the attempts have cost together, in nano-dollars: nothing when none of them can have been billed, undefined when the
+ * cost of one that can is not known.
+ */
+export function costOf(attempts: readonly Attempt[], costOfAttempt: AttemptCost = reported): number | undefined {
+  return attempts.filter(mayBeBilled).reduce<number | undefined>((sum, attempt) => {
+    const cost = costOfAttempt(attempt);
+    return sum === undefined || cost === undefined ? undefined : sum + cost;
+  }, 0);
+}
+
+/** What a call has cost in nano-dollars; undefined when that is not known, or when it has not come to anything. */
 export function knownCost(attempts: readonly Attempt[]): number | undefined {
-  const delivered = attempts.filter(({ images }) => images !== 0);
-  if (delivered.length === 0 || delivered.some(({ costNanoUsd }) => costNanoUsd === undefined)) return undefined;
-  return delivered.reduce((sum, { costNanoUsd }) => sum + (costNanoUsd ?? 0), 0);
+  return attempts.some(mayBeBilled) ? costOf(attempts) : undefined;
+}
+
+/** Tokens of all attempts together; undefined when no provider told of any. */
+export function tokensOf(attempts: readonly Attempt[]): Pick<ImageUsage, 'inputTokens' | 'outputTokens'> | undefined {
+  const told = attempts.flatMap(({ usage }) => (usage === undefined ? [] : [usage]));
+  if (told.length === 0) return undefined;
+  return {
+    inputTokens: told.reduce((sum, { inputTokens }) => sum + inputTokens, 0),
+    outputTokens: told.reduce((sum, { outputTokens }) => sum + outputTokens, 0),
+  };
+}
+
+function mayBeBilled(attempt: Attempt): boolean {
+  return (attempt.images ?? 0) > 0 || isLost(attempt);
 }
 
 /** Whether the provider may have made pictures of which we do not know. */
-function isLost({ sent, status, images }: Attempt): boolean {
+export function isLost({ sent, status, images }: Attempt): boolean {
   const refused = status !== undefined && (status < 200 || status > 299);
   return sent && images === undefined && !refused;
 }

@@ -10,19 +10,16 @@ import type { Command, CommandOptions, Terminal } from './terminal.ts';
 export const price: Command = {
   name: 'price',
   usage: 'price --model MODEL',
-  about: [
-    'what a call costs at the most, and why; MODEL may stand behind ENTITY/ or PROVIDER/.',
-    'Also: --size, --quality, --n, --images (sent along), --steps, --operation, --format json',
-  ].join('\n                       '),
+  about: 'what a call costs at the most, and why',
   options: {
-    model: { type: 'string' },
-    size: { type: 'string' },
-    quality: { type: 'string' },
-    n: { type: 'string' },
-    images: { type: 'string' },
-    steps: { type: 'string' },
-    operation: { type: 'string' },
-    format: { type: 'string' },
+    model: { type: 'string', value: 'MODEL', about: 'may stand behind ENTITY/ or PROVIDER/' },
+    size: { type: 'string', value: 'SIZE', about: 'not given: what the entity says, else the dearest' },
+    quality: { type: 'string', value: 'QUALITY', about: 'not given: what the entity says, else the dearest' },
+    n: { type: 'string', value: 'NUMBER', about: 'pictures asked for' },
+    images: { type: 'string', value: 'NUMBER', about: 'pictures sent along' },
+    steps: { type: 'string', value: 'NUMBER', about: 'steps for each picture' },
+    operation: { type: 'string', value: 'OPERATION', about: 'generation or edition' },
+    format: { type: 'string', value: 'FORMAT', about: 'text or json (default: text)' },
   },
   async run(options, terminal) {
     const asked = readQuestion(options);

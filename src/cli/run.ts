@@ -6,9 +6,10 @@ import { reload } from './reload.ts';
 import { schema } from './schema.ts';
 import { start } from './start.ts';
 import type { Command, CommandOption, CommandOptions, Terminal } from './terminal.ts';
+import { usage } from './usage.ts';
 import { validate } from './validate.ts';
 
-const commands: readonly Command[] = [start, validate, schema, price, keys, reload];
+const commands: readonly Command[] = [start, validate, schema, price, keys, reload, usage];
 
 /** Runs what the arguments ask for, and gives the exit code: 0 done, 1 failed, 2 used wrongly. */
 export async function runCommand(args: readonly string[], terminal: Terminal): Promise<number> {
@@ -32,7 +33,9 @@ export async function runCommand(args: readonly string[], terminal: Terminal): P
     terminal.err(`There is no command \`${name}\`.\n\n${help}`);
     return 2;
   }
-  const stray = Object.keys(given.values).find((option) => !Object.hasOwn(command.options ?? {}, option));
+  const stray = [...Object.keys(given.values), ...Object.keys(given.lists)].find(
+    (option) => !Object.hasOwn(command.options ?? {}, option),
+  );
   if (stray !== undefined) {
     terminal.err(`The command \`${name}\` has no option \`--${stray}\`.\n\n${help}`);
     return 2;
@@ -49,19 +52,23 @@ const generalOptions = {
   version: { type: 'boolean', short: 'v' },
 } as const;
 
-type OptionType = CommandOption & { readonly short?: string };
-
 function parse(args: readonly string[]): Arguments {
-  const own: Readonly<Record<string, OptionType>> = Object.assign({}, ...commands.map(({ options }) => options));
+  const own: Readonly<Record<string, CommandOption>> = Object.assign({}, ...commands.map(({ options }) => options));
   try {
     const parsed = parseArgs({ args: [...args], allowPositionals: true, options: { ...own, ...generalOptions } });
     const given: Readonly<Record<string, unknown>> = parsed.values;
     const text = (name: string): string | undefined => (typeof given[name] === 'string' ? given[name] : undefined);
+    const ownGiven = Object.keys(own).filter((name) => name in given);
     return {
       kind: 'parsed',
       config: text('config') ?? './gateway.yaml',
       configIsGiven: given['config'] !== undefined,
-      values: Object.fromEntries(Object.keys(own).flatMap((name) => (name in given ? [[name, text(name) ?? '']] : []))),
+      values: Object.fromEntries(
+        ownGiven.filter((name) => own[name]?.multiple !== true).map((name) => [name, text(name) ?? '']),
+      ),
+      lists: Object.fromEntries(
+        ownGiven.flatMap((name) => (Array.isArray(given[name]) ? [[name, given[name].map(String)]] : [])),
+      ),
       rest: parsed.positionals,
       wantsHelp: given['help'] === true,
       wantsVersion: given['version'] === true,
@@ -76,7 +83,7 @@ const help = `Pinhole: a declarative gateway for image models.
 Usage: pinhole COMMAND [--config FILE]
 
 Commands:
-${commands.map(({ usage, about }) => `  ${usage.padEnd(20)} ${about}`).join('\n')}
+${commands.map(describe).join('\n')}
 
 Options:
   -c, --config FILE  the file that declares the gateway (default: ./gateway.yaml)
@@ -85,6 +92,13 @@ Options:
 
 Exit codes: 0 done, 1 failed, 2 used wrongly.
 `;
+
+function describe({ usage, about, options = {} }: Command): string {
+  const own = Object.entries(options).map(
+    ([name, { value = '', about }]) => `${' '.repeat(25)}${`--${name} ${value}`.padEnd(21)} ${about}`,
+  );
+  return [`  ${usage.padEnd(21)} ${about}`, ...own].join('\n');
+}
 
 function version(): string {
   // In a checkout the manifest lies one folder up, in the published package two.

@@ -19,13 +19,20 @@ export interface CommandOptions {
   readonly configIsGiven: boolean;
   /** The command's own options that were given; the text is empty for those that take none. */
   readonly values: Readonly<Record<string, string>>;
+  /** What was given with options that may be repeated, in order. */
+  readonly lists: Readonly<Record<string, readonly string[]>>;
   /** Further arguments. */
   readonly rest: readonly string[];
 }
 
-/** An option, as `parseArgs` of `node:util` has it. */
+/** An option of a command's own. */
 export interface CommandOption {
   readonly type: 'string' | 'boolean';
+  /** Whether it may be repeated. */
+  readonly multiple?: boolean;
+  /** What stands for its value in the help. */
+  readonly value?: string;
+  readonly about: string;
 }
 
 /** A command; what it resolves to is the process's exit code: 0 done, 1 failed, 2 used wrongly. */

@@ -13,6 +13,9 @@ const secretWords = ['token', 'key', 'secret', 'password', 'passwd', 'authorizat
 /** Texts that are secrets by their look, wherever they stand. */
 const secretLooks = [
   /(?<=\/\/)[^\s/@"']+(?=@)/g,
+  // A password need not be escaped everywhere, and may hold what ends it elsewhere.
+  /(?<=\/\/)[^\s/@"']*:[^\s"']+(?=@)/g,
+  /(?<=[?&](?:[\w.-]*[_.-])?(?:token|key|signature|sig|password|secret|credential)=)[^&#\s"']+/gi,
   /(?<=\b(?:Bearer|Basic)\s+)[^\s"',}]+/gi,
   /\b(?:sk|pk|rk|xai|ghp|gho|hf|r8|glpat|AIza|AKIA|eyJ)[-_]?[A-Za-z0-9_-]{6,}/g,
   /\b(?=[\w-]*[A-Z])(?=[\w-]*[a-z])(?=[\w-]*[0-9])[\w-]{20,128}/g,

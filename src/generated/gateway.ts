@@ -11,9 +11,14 @@ export interface GatewayFile {
   server: ServerFile;
   admin: AdminFile;
   /**
-   * Where counters are kept: sqlite:PATH, or memory: for tests.
+   * Where counters and the ledger are kept: sqlite:PATH, which the processes of one machine may share; postgres://USER:PASSWORD@HOST/DATABASE, which several machines may share; or memory: for tests.
    */
   state: string;
+  /**
+   * What becomes of a call for pictures while the state cannot be written to. reject: it is refused with 503 before anything is sent. allow: it goes on, and is counted nowhere but in the log.
+   */
+  on_state_failure: 'reject' | 'allow';
+  ledger: LedgerFile;
   /**
    * Where hosted images are kept: file:FOLDER, or s3://BUCKET/PREFIX?region=REGION&endpoint=URL&path_style=true, of which only the bucket must be given.
    */
@@ -172,6 +177,15 @@ export interface AdminFile {
    * The bearer token that the admin listener asks for. Needed unless the address is loopback.
    */
   token: string;
+}
+/**
+ * The ledger: one row for each request for pictures.
+ */
+export interface LedgerFile {
+  /**
+   * How long rows are kept. Absent: for ever. Here: milliseconds.
+   */
+  keep?: number;
 }
 /**
  * What requests to an S3 bucket in `images` are signed with. Without effect on a folder.

@@ -16,6 +16,7 @@ export interface OpenExchange {
 
 export function openExchange(given: {
   readonly id: string;
+  readonly startedAtMs: number;
   readonly route: Route;
   readonly request: RequestHead;
   readonly body: ByteSource;
@@ -28,6 +29,7 @@ export function openExchange(given: {
     ...given,
     responseHeaders: new Map(),
     attempts: [],
+    ledgerIds: new Set(),
     timings: new Map(),
     caller: { ...anonymous, ...callerLabels(given.request.headers) },
     defer: (work) => void deferred.push(work),

@@ -1,5 +1,6 @@
 /** One request, from its head to its last byte: route, pipeline, answer, what comes afterwards, and the log line. */
 import type { IncomingMessage } from 'node:http';
+import { recordCall } from '../budget/record.ts';
 import { knownCost } from '../budget/usage.ts';
 import { GatewayError, toGatewayError } from '../errors.ts';
 import { formatUsd } from '../money.ts';
@@ -88,6 +89,7 @@ async function serve(live: LiveConnection, snapshot: Snapshot, options: HandlerO
   const abort = followConnection(live, options.shutdown);
   const { exchange, finish } = openExchange({
     id,
+    startedAtMs: options.clock.now(),
     route,
     live,
     signal: abort.signal,
@@ -103,6 +105,8 @@ async function serve(live: LiveConnection, snapshot: Snapshot, options: HandlerO
     },
   });
   for (const [name, value] of reception.headers) exchange.responseHeaders.set(name, value);
+  // Registered first, so that it runs when all stages are done.
+  exchange.defer((end) => recordCall(exchange, end, snapshot.env));
   // A forwarded stream or WebSocket may last as long as its two ends like.
   const deadline = route.upstream === undefined ? startDeadline(abort, snapshot, options.clock) : undefined;
   const end = await answer(exchange, match.route, snapshot, reception, options.clock);

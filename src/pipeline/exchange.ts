@@ -93,6 +93,10 @@ export interface Exchange {
   /** Headers for the answer, whatever the answer is; lower-case names. */
   readonly responseHeaders: Map<string, string>;
   readonly attempts: Attempt[];
+  /** When the request came, in milliseconds since 1970. */
+  readonly startedAtMs: number;
+  /** Under which ids a stage keeps this request in the ledger. While there are none, the gateway writes a row at the end. */
+  readonly ledgerIds: Set<string>;
   /**
    * Registers work for afterwards. It runs exactly once, last in first out, after the last byte of the answer, whatever
    * the end was. A failure in it is logged and keeps none of the others from running.

@@ -159,6 +159,8 @@ export interface Route {
   readonly defaults: Readonly<Record<string, JsonValue>>;
   readonly models: ModelFilter;
   readonly upstream: ForwardSettings | undefined;
+  /** The longest that an exchange may take, in milliseconds. */
+  readonly timeoutMs: number;
 }
 
 /** Where a `forward` stage sends what it gets. */
@@ -203,5 +205,7 @@ export interface Catalogue {
   readonly prices: PriceBook;
   /** What becomes of a call without a price where a budget counts dollars. */
   readonly unpriced: 'reject' | 'allow';
+  /** What becomes of a call while the state cannot be written to. */
+  readonly onStateFailure: 'reject' | 'allow';
   readonly hosting: Hosting;
 }

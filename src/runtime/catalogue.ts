@@ -65,6 +65,7 @@ export function compileCatalogue(sources: CatalogueSources): Catalogue {
     budgets: compileBudgets(config),
     prices: compilePrices(config, sources.registry, active),
     unpriced: config.unpriced,
+    onStateFailure: config.on_state_failure,
     hosting: compileHosting(config),
   };
 }

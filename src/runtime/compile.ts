@@ -55,7 +55,7 @@ export function compile(sources: CompileSources): Compiled {
     checkPipeline(stages, `/pipelines/${escapePointer(name)}`, { registry, report });
   }
   const routes = config.routes.map((file, index) => {
-    const route = compileRoute(file);
+    const route = compileRoute(file, config.server);
     const { stages, pointer } = pipelineOf(file, index, config);
     if (typeof file.pipeline !== 'string') checkPipeline(stages, pointer, { registry, report });
     const env: StageEnv = { ...services, route, catalogue, share };
@@ -66,7 +66,7 @@ export function compile(sources: CompileSources): Compiled {
   return { kind: 'compiled', catalogue, router: createRouter(routes) };
 }
 
-function compileRoute(file: RouteFile): Route {
+function compileRoute(file: RouteFile, { timeouts }: GatewayFile['server']): Route {
   return {
     id: file.id,
     operation: file.operation,
@@ -84,6 +84,7 @@ function compileRoute(file: RouteFile): Route {
     defaults: file.defaults as Readonly<Record<string, JsonValue>>,
     models: compileFilter(file.models),
     upstream: file.upstream === undefined ? undefined : compileUpstream(file.upstream),
+    timeoutMs: timeouts.request,
   };
 }
 

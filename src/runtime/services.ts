@@ -7,7 +7,8 @@ import { silentLog, type Logger } from '../log.ts';
 import type { Registry } from '../pipeline/registry.ts';
 import type { Clock, Forwarder, PictureFetcher, ServiceConnector, SpoolSettings } from '../pipeline/stage.ts';
 import { Secret } from '../secret.ts';
-import type { Store } from '../stores/store.ts';
+import type { BooksReader } from '../stores/ledger.ts';
+import type { Store, StoreDefinition } from '../stores/store.ts';
 import type { StageServices } from './compile.ts';
 import { startImageSweeper } from './image-sweeper.ts';
 import type { ResourceLease } from './resources.ts';
@@ -67,7 +68,20 @@ export const inertServices: StageServices = {
   clock: { now: Date.now, monotonic: () => performance.now(), sleep: neverCalled, timer: neverCalled },
   spool: { directory: '', memoryBytes: spoolMemoryBytes },
   random: Math.random,
-  store: { reserve: neverCalled, settle: neverCalled, release: neverCalled, read: neverCalled, close: neverCalled },
+  store: {
+    reserve: neverCalled,
+    settle: neverCalled,
+    release: neverCalled,
+    record: neverCalled,
+    read: neverCalled,
+    reset: neverCalled,
+    usage: neverCalled,
+    rows: neverCalled,
+    counters: neverCalled,
+    maintain: neverCalled,
+    healthy: neverCalled,
+    close: neverCalled,
+  },
   blobs: {
     put: neverCalled,
     open: neverCalled,
@@ -82,16 +96,30 @@ export const inertServices: StageServices = {
 };
 
 function openStore({ config, registry, lease, clock }: ServiceSources): Promise<Store> {
-  const { scheme, location } = split(config.state);
+  const { definition, location } = storeOf(config, registry);
   return lease.use(
-    `state:${config.state}`,
-    async () => {
-      const definition = registry.stores.get(scheme);
-      if (definition === undefined) throw unknownScheme('state', scheme, registry.stores);
-      return definition.open(location, { now: clock.now });
-    },
+    // The address may hold a password, and keys are shown in the log.
+    `state:${definition.scheme}:${hash('sha256', location)}`,
+    // Calls that go on without the books need none at the start either.
+    () => definition.open(location, { now: clock.now, patient: config.on_state_failure === 'allow' }),
     closeWhenOpen,
   );
+}
+
+/** Opens the books of a file for reading, as another process keeps them. @throws OperatorError when there are none */
+export function openReader(config: GatewayFile, registry: Registry): Promise<BooksReader> {
+  const { definition, location } = storeOf(config, registry);
+  return definition.read(location);
+}
+
+function storeOf(
+  { state }: GatewayFile,
+  { stores }: Registry,
+): { readonly definition: StoreDefinition; readonly location: string } {
+  const { scheme, location } = split(state);
+  const definition = stores.get(scheme);
+  if (definition === undefined) throw unknownScheme('state', scheme, stores);
+  return { definition, location };
 }
 
 async function openBlobs({ config, registry, lease, clock, log }: ServiceSources): Promise<BlobStore> {

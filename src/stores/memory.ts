@@ -1,38 +1,60 @@
-import { release, reserve, settle } from './counters.ts';
-import type { CounterTable, HeldAmount } from './counters.ts';
-import type { Store, StoreDefinition } from './store.ts';
+import { OperatorError } from '../errors.ts';
+import { askingMethods } from './ask.ts';
+import { estimate, StoreMisuse, type Books, type HeldAmount } from './books.ts';
+import type { Counter, CountersQuery } from './ledger.ts';
+import { createMemoryLedger, type MemoryLedger } from './memory-ledger.ts';
+import { storeClosed } from './queue.ts';
+import { perform, type StoreAnswer, type StoreRequest } from './requests.ts';
+import type { CounterState, Store, StoreDefinition } from './store.ts';
 
-/** Counters examined for expiry with each reservation: enough to outrun the one or few that it may add. */
-const sweptPerReservation = 8;
+/** Rows that are kept at most, and ids that are remembered of what is over. */
+const mostRows = 10_000;
 
-const untouched = { settled: 0, held: 0 };
+const untouched: CounterState = { settled: 0, held: 0 };
 
-/** Counters that end with the process: for tests, and for gateways whose budgets may start again with them. */
+/**
+ * Books that end with the process: for tests, and for gateways whose budgets may start again with them. The ledger holds
+ * the last 10,000 requests.
+ */
 export const memoryStore: StoreDefinition = {
   scheme: 'memory',
   async open(_location, settings): Promise<Store> {
-    const { table, sweep } = createTable();
+    const tables = createTables(settings.now);
     let closed = false;
 
     // Everything within one turn of the event loop: that is what makes it atomic.
     const run = async <Value>(work: () => Value): Promise<Value> => {
-      if (closed) throw new Error('The state store is closed.');
+      if (closed) throw storeClosed();
       return work();
     };
+    const ask = (request: StoreRequest): Promise<StoreAnswer> =>
+      run(() => {
+        const answer = perform(tables.books, request);
+        if (answer.kind === 'misuse') throw new StoreMisuse(answer.message);
+        return answer;
+      });
 
     return {
-      reserve: (id, holds) =>
+      ...askingMethods({ ask }),
+      maintain: ({ ledgerKeptMs }) =>
         run(() => {
-          sweep(settings.now());
-          return reserve(table, id, holds);
+          const estimated = tables.expired().filter((id) => estimate(tables.books, id)).length;
+          tables.forget(ledgerKeptMs);
+          return { estimated };
         }),
-      settle: (id, amounts) => run(() => settle(table, id, amounts)),
-      release: (id) => run(() => release(table, id)),
-      read: (counter) => run(() => table.read(counter)),
+      usage: (query) => run(() => tables.ledger.usage(query)),
+      rows: (query) => run(() => tables.ledger.rows(query)),
+      counters: (query) => run(() => tables.counters(query)),
+      healthy: () => true,
       async close() {
         closed = true;
       },
     };
+  },
+  read() {
+    return Promise.reject(
+      new OperatorError('The state is in the memory of the gateway, where nobody else can read it.'),
+    );
   },
 };
 
@@ -42,12 +64,38 @@ interface MemoryCounter {
   readonly expiresAtMs: number | undefined;
 }
 
-function createTable(): { readonly table: CounterTable; readonly sweep: (nowMs: number) => void } {
-  const counters = new Map<string, MemoryCounter>();
-  const reservations = new Map<string, readonly HeldAmount[]>();
-  let cursor = counters.entries();
+interface MemoryReservation {
+  readonly holds: readonly HeldAmount[];
+  readonly heldUntilMs: number;
+  readonly row: number | undefined;
+}
 
-  const table: CounterTable = {
+interface MemoryTables {
+  readonly books: Books;
+  readonly ledger: MemoryLedger;
+  counters(query: CountersQuery): readonly Counter[];
+  /** Open reservations whose time is up. */
+  expired(): readonly string[];
+  /** Forgets what is over. */
+  forget(ledgerKeptMs: number | undefined): void;
+}
+
+function createTables(now: () => number): MemoryTables {
+  const counters = new Map<string, MemoryCounter>();
+  const open = new Map<string, MemoryReservation>();
+  /** Ids of what is over, oldest first. */
+  const over = new Set<string>();
+  const ledger = createMemoryLedger(mostRows);
+
+  const isTaken = (id: string): boolean => open.has(id) || over.has(id);
+
+  function remember(id: string): void {
+    over.add(id);
+    const [oldest] = over;
+    if (over.size > mostRows && oldest !== undefined) over.delete(oldest);
+  }
+
+  const books: Books = {
     read(counter) {
       const { settled, held } = counters.get(counter) ?? untouched;
       return { settled, held };
@@ -57,39 +105,67 @@ function createTable(): { readonly table: CounterTable; readonly sweep: (nowMs: 
       if (entry === undefined) counters.set(counter, { settled: 0, held: amount, expiresAtMs });
       else entry.held += amount;
     },
-    settle(counter, held, settled) {
+    settle({ counter, amount, expiresAtMs }, settled) {
       const entry = counters.get(counter);
-      // Gone only if it had expired and held nothing.
-      if (entry === undefined) return;
-      entry.held -= held;
-      entry.settled += settled;
+      if (entry === undefined) counters.set(counter, { settled, held: 0, expiresAtMs });
+      else Object.assign(entry, { settled: entry.settled + settled, held: entry.held - amount });
     },
-    open(id, holds) {
-      if (reservations.has(id)) return false;
-      reservations.set(
-        id,
-        holds.map(({ counter, amount }) => ({ counter, amount })),
-      );
+    reset(counter) {
+      const entry = counters.get(counter);
+      if (entry !== undefined) entry.settled = 0;
+    },
+    open(id, holds, { heldUntilMs, row }) {
+      if (isTaken(id)) return false;
+      const number = row && ledger.add({ ...row, state: 'reserved', status: null, latencyMs: null });
+      open.set(id, { holds, heldUntilMs, row: number });
       return true;
     },
-    openHolds: (id) => reservations.get(id),
-    close(id) {
-      reservations.delete(id);
+    openHolds: (id) => open.get(id)?.holds,
+    close(id, end, completion) {
+      const row = open.get(id)?.row;
+      if (row !== undefined) ledger.complete(row, end, completion);
+      open.delete(id);
+      remember(id);
+    },
+    record(id, row) {
+      if (isTaken(id)) return false;
+      remember(id);
+      ledger.add(row);
+      return true;
     },
   };
 
-  /** Forgets some expired counters. The cursor goes round and round, so each is looked at again and again. */
-  function sweep(nowMs: number): void {
-    for (let step = 0; step < sweptPerReservation; step += 1) {
-      const next = cursor.next();
-      if (next.done === true) {
-        cursor = counters.entries();
-        return;
+  return {
+    books,
+    ledger,
+    counters({ prefix = '', after, limit }) {
+      return Array.from(counters, ([counter, { settled, held, expiresAtMs }]) => ({
+        counter,
+        settled,
+        held,
+        expiresAtMs,
+      }))
+        .filter(({ counter, settled, held }) => counter.startsWith(prefix) && (settled > 0 || held > 0))
+        .filter(({ counter }) => after === undefined || comesAfter(counter, after))
+        .toSorted((left, right) => (comesAfter(left.counter, right.counter) ? 1 : -1))
+        .slice(0, limit);
+    },
+    expired() {
+      const nowMs = now();
+      return Array.from(open).flatMap(([id, { heldUntilMs }]) => (heldUntilMs <= nowMs ? [id] : []));
+    },
+    forget(ledgerKeptMs) {
+      const nowMs = now();
+      for (const [counter, { settled, held, expiresAtMs }] of counters) {
+        const isExpired = settled === 0 || (expiresAtMs !== undefined && expiresAtMs <= nowMs);
+        if (held === 0 && isExpired) counters.delete(counter);
       }
-      const [name, { held, expiresAtMs }] = next.value;
-      if (held === 0 && expiresAtMs !== undefined && expiresAtMs <= nowMs) counters.delete(name);
-    }
-  }
+      if (ledgerKeptMs !== undefined) ledger.forget(nowMs - ledgerKeptMs);
+    },
+  };
+}
 
-  return { table, sweep };
+/** By code points, as databases compare. */
+function comesAfter(text: string, other: string): boolean {
+  return Buffer.compare(Buffer.from(text), Buffer.from(other)) > 0;
 }

@@ -1,115 +1,132 @@
-import { setImmediate } from 'node:timers/promises';
-import { GatewayError } from '../errors.ts';
-import { StoreMisuse } from './counters.ts';
-import type { StoreAnswer, StoreRequest } from './sqlite-worker.ts';
-import { startWorker } from './sqlite-thread.ts';
-import type { SqliteThread } from './sqlite-thread.ts';
-import type { Store, StoreDefinition, StoreSettings } from './store.ts';
+import { existsSync } from 'node:fs';
+import { OperatorError } from '../errors.ts';
+import { askingMethods } from './ask.ts';
+import { cannotWrite, createQueue, storeClosed, type Health } from './queue.ts';
+import { truePath } from './sqlite-file.ts';
+import { claim } from './sqlite-owner.ts';
+import { createSqliteReader } from './sqlite-reader.ts';
+import type { WorkerAnswer, WorkerOrder, WorkerSettings } from './sqlite-worker.ts';
+import type { Store, StoreDefinition, StoreSettings, Upkeep, UpkeepOptions } from './store.ts';
+import { startThread, type OrderThread } from './thread.ts';
 
-/** Requests in one transaction: more would make the first of them wait long for little gain. */
+/** Requests in one transaction. */
 const maxBatch = 1000;
 
+/** Reservations or rows that one step of the upkeep deals with: some milliseconds, for which others wait. */
+const upkeepStep = 500;
+
+/** Steps of one upkeep, so that a large ledger is not pruned all at once. */
+const mostSteps = 100;
+
 /**
- * Counters in one SQLite file, written by a thread of their own. Whatever arrives while one transaction is on its way
- * to the disk goes into the next, so many callers share the price of one write.
+ * Books in one SQLite file, written by a thread of their own. Several processes on one machine may share the file; each
+ * waits for the others' transactions.
  */
-export const sqliteStore: StoreDefinition = { scheme: 'sqlite', open: openSqliteStore };
+export const sqliteStore: StoreDefinition = {
+  scheme: 'sqlite',
+  open: openSqliteStore,
+  async read(location) {
+    if (!existsSync(location)) throw new OperatorError(`There is no state file ${location}.`);
+    const reader = createSqliteReader(truePath(location));
+    await reader.open();
+    return reader;
+  },
+};
 
-interface WaitingRequest {
-  readonly request: StoreRequest;
-  readonly resolve: (answer: StoreAnswer) => void;
-  readonly reject: (error: Error) => void;
-}
+type StoreThread = OrderThread<WorkerOrder, WorkerAnswer>;
 
-async function openSqliteStore(file: string, settings: StoreSettings): Promise<Store> {
-  let thread: SqliteThread = await startWorker({ file, recover: true });
-  const waiting: WaitingRequest[] = [];
-  /** Reservations refused to their callers because the thread died, of which the file may know. */
-  const orphans = new Set<string>();
-  let pumping: Promise<void> | undefined;
+async function openSqliteStore(location: string, settings: StoreSettings): Promise<Store> {
+  const file = openable(() => truePath(location));
+  const ownership = openable(() => claim(file));
+  let thread = start();
+  try {
+    await thread;
+  } catch (error) {
+    ownership.close();
+    throw error;
+  }
+  const reader = createSqliteReader(file);
+  const health: Health = { healthy: true };
   let closing: Promise<void> | undefined;
 
-  function ask(request: StoreRequest): Promise<StoreAnswer> {
-    if (closing !== undefined) return Promise.reject(new Error('The state store is closed.'));
-    const { promise, resolve, reject } = Promise.withResolvers<StoreAnswer>();
-    waiting.push({ request, resolve, reject });
-    pumping ??= pump();
-    return promise;
-  }
-
-  async function pump(): Promise<void> {
-    // Lets the callers that the last answers have woken, or that run in the same turn, into the batch.
-    await setImmediate();
-    while (waiting.length > 0) {
-      await runBatch(waiting.splice(0, maxBatch));
-      await setImmediate();
-    }
-    pumping = undefined;
-  }
-
-  async function runBatch(batch: readonly WaitingRequest[]): Promise<void> {
-    try {
-      const answers = await runRequests(batch.map(({ request }) => request));
-      batch.forEach(({ resolve, reject }, index) => {
-        const answer = answers[index];
-        if (answer === undefined) reject(new Error('The state store left a request unanswered.'));
-        else if (answer.kind === 'misuse') reject(new StoreMisuse(answer.message));
-        else resolve(answer);
-      });
-    } catch (error) {
-      for (const { reject } of batch) {
-        reject(new GatewayError('overloaded', 'The gateway cannot keep its books right now.', { cause: error }));
-      }
-    }
-  }
-
-  async function runRequests(requests: readonly StoreRequest[]): Promise<readonly StoreAnswer[]> {
-    const current = await liveThread();
-    try {
-      return await current.run(settings.now(), requests);
-    } catch (error) {
-      if (!current.alive) {
-        for (const request of requests) if (request.kind === 'reserve') orphans.add(request.id);
-      }
-      throw error;
-    }
+  function start(): Promise<StoreThread> {
+    const workerSettings: WorkerSettings = { file, owner: ownership.owner };
+    return startThread('sqlite-worker', workerSettings);
   }
 
   /** The thread, started again if it died: the reservations in the file are then still this process's own. */
-  async function liveThread(): Promise<SqliteThread> {
-    if (!thread.alive) thread = await startWorker({ file, recover: false });
-    if (orphans.size > 0) {
-      await thread.run(
-        settings.now(),
-        Array.from(orphans, (id) => ({ kind: 'release', id })),
-      );
-      orphans.clear();
-    }
+  async function liveThread(): Promise<StoreThread> {
+    const last = thread;
+    const current = await last.catch(() => undefined);
+    if (current?.alive === true) return current;
+    // Two may have waited for the same dead one.
+    if (thread === last) thread = start();
     return thread;
   }
 
-  async function shut(): Promise<void> {
-    await pumping;
-    await thread.close();
+  const queue = createQueue(
+    {
+      async run(requests) {
+        const current = await liveThread();
+        const answer = await current.call({ kind: 'batch', nowMs: settings.now(), requests });
+        if (answer.kind === 'answers') return answer.answers;
+        throw new Error('The state file gave an answer to another question.');
+      },
+      async forget(ids) {
+        // The thread that may have written them is gone, and with it whatever was under way.
+        const requests = ids.map((id) => ({ kind: 'release', id, outcome: undefined }) as const);
+        await (await liveThread()).call({ kind: 'batch', nowMs: settings.now(), requests });
+      },
+    },
+    health,
+    maxBatch,
+  );
+
+  /** Repeats a step until there is nothing more to do, and gives what all steps have done together. */
+  async function repeat(order: WorkerOrder): Promise<number> {
+    let total = 0;
+    for (let step = 0; step < mostSteps; step += 1) {
+      const answer = await (await liveThread()).call(order);
+      if (answer.kind !== 'count') throw new Error('The state file gave an answer to another question.');
+      total += answer.count;
+      if (!answer.more) break;
+    }
+    return total;
   }
 
+  async function maintain({ ledgerKeptMs }: UpkeepOptions): Promise<Upkeep> {
+    if (closing !== undefined) throw storeClosed();
+    try {
+      const nowMs = settings.now();
+      // While all is well the disk is left alone; what there is to do will show whether it works.
+      if (!health.healthy) await repeat({ kind: 'probe' });
+      const estimated = await repeat({ kind: 'sweep', nowMs, limit: upkeepStep });
+      await repeat({ kind: 'prune', nowMs, ledgerKeptMs, limit: upkeepStep });
+      health.healthy = true;
+      return { estimated };
+    } catch (error) {
+      health.healthy = false;
+      throw cannotWrite(error);
+    }
+  }
+
+  async function shut(): Promise<void> {
+    await queue.close();
+    const current = await thread.catch(() => undefined);
+    await Promise.all([current?.close(), reader.close()]);
+    ownership.close();
+  }
+
+  // What an earlier process left open is dealt with before anybody asks; if the disk is full, later.
+  await maintain({ ledgerKeptMs: undefined }).catch(() => undefined);
+
   return {
-    async reserve(id, holds) {
-      const answer = await ask({ kind: 'reserve', id, holds });
-      if (answer.kind === 'held' || answer.kind === 'refused') return answer;
-      throw mixedUp(answer);
-    },
-    async settle(id, amounts) {
-      await ask({ kind: 'settle', id, amounts });
-    },
-    async release(id) {
-      await ask({ kind: 'release', id });
-    },
-    async read(counter) {
-      const answer = await ask({ kind: 'read', counter });
-      if (answer.kind === 'state') return answer.state;
-      throw mixedUp(answer);
-    },
+    ...askingMethods(queue),
+    usage: reader.usage,
+    rows: reader.rows,
+    counters: reader.counters,
+    healthy: () => health.healthy,
+    maintain,
     close() {
       closing ??= shut();
       return closing;
@@ -117,6 +134,11 @@ async function openSqliteStore(file: string, settings: StoreSettings): Promise<S
   };
 }
 
-function mixedUp(answer: StoreAnswer): Error {
-  return new Error(`The state store gave the answer ${answer.kind} to another question.`);
+/** @throws OperatorError in place of what went wrong with the file */
+function openable<Value>(open: () => Value): Value {
+  try {
+    return open();
+  } catch (error) {
+    throw new OperatorError(error instanceof Error ? error.message : String(error));
+  }
 }

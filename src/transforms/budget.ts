@@ -1,7 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import schema from '../../schemas/stages/budget.schema.json' with { type: 'json' };
+import { openRow, rowOutcome } from '../budget/ledger-row.ts';
+import { measures, type Measure } from '../budget/measures.ts';
+import { persist, persistMs, reasonOf } from '../budget/persist.ts';
 import { budgetApplies, budgetValue, counterName } from '../budget/scope.ts';
-import { imagesUsed, triesOf } from '../budget/usage.ts';
+import { triesOf } from '../budget/usage.ts';
 import { createWindowClock, type WindowSpan } from '../budget/windows.ts';
 import { GatewayError } from '../errors.ts';
 import type { Attempt, Exchange, ExchangeEnd, ExchangeView } from '../pipeline/exchange.ts';
@@ -13,15 +16,11 @@ import type { Reservation } from '../stores/store.ts';
 /** A counter outlives its window: for reports, and for a system clock that is set back. */
 const keptAfterWindowMs = 24 * 3_600_000;
 
-/** Some five minutes of trying to settle: enough for somebody to make room on a full disk. */
-const settleTries = 65;
-const firstPauseMs = 250;
-const longestPauseMs = 5_000;
-
 /**
- * Takes the pictures that a call asks for from every budget that applies, before anything is sent, and puts the true
- * number in their place afterwards. A call with several candidates holds room on the budgets of all of them, since any
- * may be the one that serves it.
+ * Takes what a call may use from every budget that applies, before anything is sent, and puts what it has used in its
+ * place afterwards. A call with several candidates holds room on the budgets of all of them, since any may be the one that
+ * serves it. The call's row in the ledger is written together with the reservation, also when no budget applies: so that
+ * no picture is paid for of which the books know nothing.
  */
 export const budget = defineStage({
   name: 'budget',
@@ -41,26 +40,34 @@ export const budget = defineStage({
       // Within a `fallback` the stage runs for each candidate; the first run has reserved for all of them.
       if (served.has(exchange)) return;
       served.add(exchange);
-      const shares = sharesOf(exchange, meters, env.clock.now());
-      if (shares.length === 0) return;
-
+      const nowMs = env.clock.now();
+      const shares = sharesOf(exchange, meters, nowMs);
       const id = `${exchange.id}/${randomUUID()}`;
       const reserving = env.store.reserve(
         id,
-        shares.map(({ counter, budget: { onExceed, limitImages }, span, images }) => ({
+        shares.map(({ counter, budget: { onExceed }, limit, span, amount }) => ({
           counter,
-          amount: images,
-          limit: onExceed === 'block' ? limitImages : undefined,
+          amount,
+          limit: onExceed === 'block' ? limit : undefined,
           expiresAtMs: Number.isFinite(span.endMs) ? span.endMs + keptAfterWindowMs : undefined,
         })),
+        { heldUntilMs: nowMs + exchange.route.timeoutMs + persistMs, row: openRow(exchange) },
       );
+      exchange.ledgerIds.add(id);
       // Registered before the answer is there, so that no end of the exchange can fall between the two.
       exchange.defer(async (end) => {
         // A failure to reserve has failed the exchange; then there is nothing to settle.
         const reservation = await reserving.catch(() => undefined);
         if (reservation?.kind === 'held') await settle(env, exchange, id, shares, end, warnings);
       });
-      refuse(await reserving, shares);
+      try {
+        refuse(await reserving, shares);
+      } catch (error) {
+        const failed = error instanceof GatewayError && error.code === 'overloaded';
+        if (!failed || env.catalogue.onStateFailure === 'reject') throw error;
+        exchange.ledgerIds.delete(id);
+        exchange.log.error('a call goes on uncounted, since the state cannot be written to', reasonOf(error));
+      }
     };
   },
 });
@@ -73,16 +80,20 @@ interface Meter {
 /** What a call takes from one counter of a budget. */
 interface Share {
   readonly budget: Budget;
+  readonly measure: Measure;
+  readonly limit: number;
   readonly span: WindowSpan;
   readonly counter: string;
-  /** The most that one of the candidates may make. */
-  readonly images: number;
-  /** The candidates that are counted here, and how many pictures each is asked for. */
-  readonly candidates: readonly { readonly entity: string; readonly model: string; readonly images: number }[];
+  /** The most that one of the candidates may come to. */
+  readonly amount: number;
+  /** The candidates that are counted here, and how much each may come to. */
+  readonly candidates: readonly { readonly entity: string; readonly model: string; readonly amount: number }[];
 }
 
+type View = ExchangeView<'caller' | 'call' | 'candidates'>;
+
 function sharesOf(
-  { caller, route, call, candidates }: ExchangeView<'caller' | 'call' | 'candidates'>,
+  { caller, route, call, candidates }: View,
   meters: readonly Meter[],
   nowMs: number,
 ): readonly Share[] {
@@ -92,16 +103,22 @@ function sharesOf(
     for (const target of candidates) {
       const subject = { caller, route, target };
       if (!budgetApplies(budget, subject)) continue;
-      const counter = counterName(budget, span, budgetValue(budget, subject));
-      const images = targetCall(call, target).parameters.n ?? 1;
-      const known = shares.get(counter);
-      shares.set(counter, {
-        budget,
-        span,
-        counter,
-        images: Math.max(images, known?.images ?? 0),
-        candidates: [...(known?.candidates ?? []), { entity: target.entity.id, model: target.model, images }],
-      });
+      for (const measure of measures) {
+        const limit = measure.limitOf(budget);
+        if (limit === undefined) continue;
+        const counter = counterName(budget, measure.unit, span, budgetValue(budget, subject));
+        const amount = measure.most(targetCall(call, target));
+        const known = shares.get(counter);
+        shares.set(counter, {
+          budget,
+          measure,
+          limit,
+          span,
+          counter,
+          amount: Math.max(amount, known?.amount ?? 0),
+          candidates: [...(known?.candidates ?? []), { entity: target.entity.id, model: target.model, amount }],
+        });
+      }
     }
   }
   return [...shares.values()];
@@ -116,8 +133,8 @@ function refuse(reservation: Reservation, shares: readonly Share[]): void {
     'budget_exceeded',
     share === undefined
       ? 'A budget has no room for this call.'
-      : `The budget \`${share.budget.id}\` has no room for this call of ${share.images} images: ` +
-          `${used} of ${share.budget.limitImages} are used. ${ending(share.span)}`,
+      : `The budget \`${share.budget.id}\` has no room for this call ` +
+          `${share.measure.refusal(share.amount, used, share.limit)} ${ending(share.span)}`,
   );
 }
 
@@ -127,61 +144,41 @@ function ending({ endMs }: WindowSpan): string {
 
 async function settle(
   env: StageEnv,
-  exchange: Exchange,
+  exchange: View,
   id: string,
   shares: readonly Share[],
   end: ExchangeEnd,
   warnings: Map<string, number>,
 ): Promise<void> {
   const amounts = shares.map((share) => amountOf(share, exchange.attempts, end));
+  const outcome = rowOutcome(exchange, end, env.clock.now());
   const write = exchange.attempts.some(({ sent }) => sent)
-    ? () => env.store.settle(id, amounts)
-    : () => env.store.release(id);
-  const finish = async (): Promise<void> => {
-    await write();
-    await warn(env, shares, warnings);
-  };
-  try {
-    await finish();
-  } catch (error) {
-    exchange.log.error('a reservation could not be settled, trying again', { reservation: id, amounts, error });
-    // Not awaited: the request is over, and the disk may be full for long.
-    void settleLater(env, finish, exchange, { reservation: id, amounts });
-  }
+    ? () => env.store.settle(id, amounts, outcome)
+    : () => env.store.release(id, outcome);
+  await persist(
+    async () => {
+      await write();
+      await warn(env, shares, warnings);
+    },
+    {
+      clock: env.clock,
+      log: exchange.log,
+      failure: 'a reservation could not be settled',
+      success: 'a reservation was settled late',
+      fields: { reservation: id, amounts, outcome },
+    },
+  );
 }
 
-/** Tries to settle until it works. What cannot be settled stays held, which errs on the safe side of the limit. */
-async function settleLater(
-  env: StageEnv,
-  finish: () => Promise<void>,
-  exchange: Exchange,
-  fields: { readonly reservation: string; readonly amounts: readonly number[] },
-): Promise<void> {
-  let failure: unknown;
-  for (let index = 0; index < settleTries; index += 1) {
-    const pauseMs = Math.min(firstPauseMs * 2 ** index, longestPauseMs);
-    await new Promise<void>((resolve) => void env.clock.timer(pauseMs, resolve));
-    try {
-      await finish();
-      exchange.log.info('a reservation was settled late', fields);
-      return;
-    } catch (error) {
-      failure = error;
-      if (!(error instanceof GatewayError && error.code === 'overloaded')) break;
-    }
-  }
-  exchange.log.error('a reservation could not be settled and stays held', { ...fields, error: failure });
-}
-
-/** Pictures of this call that count on one share, by what is known about each of its tries. */
-function amountOf({ budget, candidates }: Share, attempts: readonly Attempt[], end: ExchangeEnd): number {
+/** What this call has used on one share, by what is known about each of its tries. */
+function amountOf({ budget, measure, candidates }: Share, attempts: readonly Attempt[], end: ExchangeEnd): number {
   const tries = triesOf(attempts);
   return tries.reduce((sum, each, index) => {
     const candidate = candidates.find(({ entity, model }) => entity === each.entity && model === each.model);
     if (candidate === undefined) return sum;
     // The client can only have left during the last try.
     const abandoned = end.kind === 'aborted' && index === tries.length - 1;
-    return sum + imagesUsed(each, candidate.images, !abandoned || budget.abandoned === 'settle');
+    return sum + measure.used(each, candidate.amount, !abandoned || budget.abandoned === 'settle');
   }, 0);
 }
 
@@ -191,12 +188,12 @@ function amountOf({ budget, candidates }: Share, attempts: readonly Attempt[], e
  */
 async function warn(env: StageEnv, shares: readonly Share[], warnings: Map<string, number>): Promise<void> {
   const nowMs = env.clock.now();
-  for (const { budget, counter, span } of shares) {
+  for (const { budget, limit, counter, span } of shares) {
     if (budget.onExceed !== 'warn' || warnings.has(counter)) continue;
     const { settled } = await env.store.read(counter);
-    if (settled <= budget.limitImages || warnings.has(counter)) continue;
+    if (settled <= limit || warnings.has(counter)) continue;
     for (const [old, endMs] of warnings) if (endMs <= nowMs) warnings.delete(old);
     warnings.set(counter, span.endMs);
-    env.log.warn('budget exceeded', { budget: budget.id, counter, used: settled, limit: budget.limitImages });
+    env.log.warn('budget exceeded', { budget: budget.id, counter, used: settled, limit });
   }
 }

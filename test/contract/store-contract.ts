@@ -1,21 +1,24 @@
 import * as fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { CounterState, Hold, Reservation, Store } from '../../src/stores/store.ts';
+import type { Hold, Reservation, Store } from '../../src/stores/store.ts';
+import { ledgerContract } from './ledger-contract.ts';
+import { hold, many, terms, type StorePlace } from './places.ts';
+import { compareWithModel, steps } from './store-model.ts';
 
 /**
  * What every state store must do.
- * @param open an empty store
+ * @param newPlace called for each test
  */
-export function storeContract(name: string, open: () => Promise<Store>): void {
+export function storeContract(name: string, newPlace: () => StorePlace): void {
   describe(`${name} store`, () => {
     let store: Store;
 
     beforeEach(async () => {
-      store = await open();
+      store = await newPlace().open();
     });
     afterEach(() => store.close());
 
-    const reserve = (id: string, ...holds: readonly Hold[]): Promise<Reservation> => store.reserve(id, holds);
+    const reserve = (id: string, ...holds: readonly Hold[]): Promise<Reservation> => store.reserve(id, holds, terms());
 
     describe('reserve', () => {
       it('says zeros of a counter that was never touched', async () => {
@@ -65,7 +68,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
 
       it('adds up holds of one reservation on the same counter', async () => {
         const twice = [hold('images', 3, 5), hold('images', 3, 5)];
-        expect(await store.reserve('a', twice)).toMatchObject({ kind: 'refused', counter: 'images' });
+        expect(await reserve('a', ...twice)).toMatchObject({ kind: 'refused', counter: 'images' });
         expect(await store.read('images')).toEqual({ settled: 0, held: 0 });
       });
 
@@ -182,16 +185,45 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       expect(await store.read('images')).toEqual({ settled: 320, held: 0 });
     });
 
-    it('does what a plain model does, for any sequence of calls', async () => {
-      let round = 0;
-      await fc.assert(
-        fc.asyncProperty(fc.array(command, { maxLength: 40 }), async (commands) => {
-          round += 1;
-          await compareWithModel(store, `${round}/`, commands);
-        }),
-        { numRuns: 60 },
-      );
+    describe('reset', () => {
+      it('takes off what is settled, leaves what is held, and says what there was', async () => {
+        await reserve('a', hold('images', 3, 5));
+        await store.settle('a', [3]);
+        await reserve('b', hold('images', 2, 5));
+        expect(await store.reset('images')).toEqual({ settled: 3, held: 2 });
+        expect(await store.read('images')).toEqual({ settled: 0, held: 2 });
+        await store.settle('b', [2]);
+        expect(await store.read('images')).toEqual({ settled: 2, held: 0 });
+      });
+
+      it('says zeros of a counter that was never touched', async () => {
+        expect(await store.reset('never')).toEqual({ settled: 0, held: 0 });
+      });
     });
+
+    it('keeps amounts up to the largest whole number exactly', async () => {
+      await reserve('a', hold('nano_usd', Number.MAX_SAFE_INTEGER - 1));
+      await store.settle('a', [Number.MAX_SAFE_INTEGER - 1]);
+      await reserve('b', hold('nano_usd', 1, Number.MAX_SAFE_INTEGER));
+      expect(await store.read('nano_usd')).toEqual({ settled: Number.MAX_SAFE_INTEGER - 1, held: 1 });
+    });
+
+    it('refuses a name that not every database takes, and nothing else that is asked with it', async () => {
+      const names = ['a\0b', 'x'.repeat(1001), '\ud800'];
+      const outcomes = await Promise.allSettled([
+        reserve('good', hold('images', 1)),
+        ...names.map((name) => reserve(name.slice(0, 1), hold(name, 1))),
+      ]);
+      expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'rejected', 'rejected']);
+      expect(await store.read('images')).toEqual({ settled: 0, held: 1 });
+    });
+
+    it('does what a plain model does, for any calls one after the other and at the same time', async () => {
+      await fc.assert(
+        fc.asyncProperty(steps, (bursts) => compareWithModel(newPlace(), bursts)),
+        { numRuns: 12 },
+      );
+    }, 120_000);
 
     it('finishes what was asked before it closes, and fails what is asked later', async () => {
       const before = many(50, (index) => reserve(`r${index}`, hold('images', 1)));
@@ -203,95 +235,5 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       await store.close();
     });
   });
-}
-
-/** A hold on a counter that is never forgotten. */
-export function hold(counter: string, amount: number, limit?: number): Hold {
-  return { counter, amount, limit, expiresAtMs: undefined };
-}
-
-/** `count` promises that are under way at the same time. */
-export function many<Value>(count: number, start: (index: number) => Promise<Value>): Promise<Value>[] {
-  return Array.from({ length: count }, (_, index) => start(index));
-}
-
-const counterName = fc.constantFrom('a', 'b', 'c');
-const amount = fc.integer({ min: 0, max: 6 });
-const slot = fc.nat({ max: 11 });
-
-const command = fc.oneof(
-  fc.record({
-    kind: fc.constant('reserve' as const),
-    slot,
-    holds: fc.array(fc.record({ counter: counterName, amount, limit: fc.option(fc.nat({ max: 20 })) }), {
-      maxLength: 3,
-    }),
-  }),
-  fc.record({ kind: fc.constant('settle' as const), slot, amounts: fc.array(amount, { minLength: 3, maxLength: 3 }) }),
-  fc.record({ kind: fc.constant('release' as const), slot }),
-  fc.record({ kind: fc.constant('read' as const), counter: counterName }),
-);
-
-type Command = typeof command extends fc.Arbitrary<infer Value> ? Value : never;
-
-/** Runs the commands against the store and against a sum over a list of reservations, which cannot be wrong for long. */
-async function compareWithModel(store: Store, prefix: string, commands: readonly Command[]): Promise<void> {
-  /** Every reservation that was taken, by id: per hold its counter, what it holds, and what was settled. */
-  const entries = new Map<string, { open: boolean; holds: { counter: string; held: number; settled: number }[] }>();
-  /** The id that commands on a slot mean: that of its last reservation. */
-  const current = new Map<number, string>();
-  let taken = 0;
-
-  const stateOf = (counter: string): CounterState => {
-    const state = { settled: 0, held: 0 };
-    for (const { holds } of entries.values()) {
-      for (const each of holds.filter((candidate) => candidate.counter === counter)) {
-        state.settled += each.settled;
-        state.held += each.held;
-      }
-    }
-    return state;
-  };
-
-  const expected = (holds: readonly Hold[]): Reservation => {
-    for (const [index, each] of holds.entries()) {
-      const state = stateOf(each.counter);
-      const wanted = holds
-        .slice(0, index + 1)
-        .filter(({ counter }) => counter === each.counter)
-        .reduce((sum, { amount }) => sum + amount, 0);
-      if (each.limit !== undefined && state.settled + state.held + wanted > each.limit) {
-        return { kind: 'refused', counter: each.counter, state };
-      }
-    }
-    return { kind: 'held' };
-  };
-
-  for (const step of commands) {
-    if (step.kind === 'read') {
-      expect(await store.read(prefix + step.counter)).toEqual(stateOf(prefix + step.counter));
-    } else if (step.kind === 'reserve') {
-      taken += 1;
-      const id = `${prefix}${taken}`;
-      const holds = step.holds.map((each) => hold(prefix + each.counter, each.amount, each.limit ?? undefined));
-      const answer = expected(holds);
-      expect(await store.reserve(id, holds)).toEqual(answer);
-      if (answer.kind === 'refused') continue;
-      current.set(step.slot, id);
-      entries.set(id, {
-        open: true,
-        holds: holds.map((each) => ({ counter: each.counter, held: each.amount, settled: 0 })),
-      });
-    } else {
-      const id = current.get(step.slot) ?? `${prefix}unknown`;
-      const entry = entries.get(id);
-      const amounts = step.kind === 'settle' ? step.amounts.slice(0, entry?.holds.length) : [];
-      if (step.kind === 'settle') await store.settle(id, amounts);
-      else await store.release(id);
-      if (entry?.open !== true) continue;
-      entry.open = false;
-      for (const [index, each] of entry.holds.entries()) Object.assign(each, { held: 0, settled: amounts[index] ?? 0 });
-    }
-  }
-  for (const counter of ['a', 'b', 'c']) expect(await store.read(prefix + counter)).toEqual(stateOf(prefix + counter));
+  describe(`${name} ledger`, () => ledgerContract(newPlace));
 }

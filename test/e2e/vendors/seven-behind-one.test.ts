@@ -4,6 +4,7 @@ import type { VendorSuite } from '../../contract/vendor-suite.ts';
 import { gatewayConfig, sandboxEntity } from '../../fixtures/gateway-config.ts';
 import { startGateway, type Gateway } from '../../fixtures/gateway.ts';
 import { apiError, openAiClient, picturesOf } from '../../fixtures/openai-client.ts';
+import { ledgerRows } from '../../fixtures/usage.ts';
 import { azureOpenAiSuite } from '../../fixtures/vendors/fake-azure-openai.ts';
 import { cloudTempleSuite } from '../../fixtures/vendors/fake-cloud-temple.ts';
 import { geminiSuite } from '../../fixtures/vendors/fake-gemini.ts';
@@ -101,14 +102,17 @@ it('another name of the same provider means it as well', async () => {
   expect(await askedBy(() => generate(`x-ai/${grokSuite.generation.model}`))).toEqual(['grok']);
 });
 
-it('what a vendor says that a picture costs is told to the caller [O33]', async () => {
+it('what a vendor says that a picture costs is told to the caller, and stands in the ledger [O33]', async () => {
   const answer = await fetch(`${gateway.url}/v1/images/generations?embed_costs=true`, {
     method: 'POST',
-    headers: { 'content-type': 'application/json' },
+    headers: { 'content-type': 'application/json', 'x-request-id': 'costly' },
     body: JSON.stringify({ model: `grok/${grokSuite.generation.model}`, prompt: 'a lighthouse' }),
   });
   expect(answer.headers.get('x-pinhole-cost-usd')).toBe('0.06');
   expect(await answer.json()).toMatchObject({ cost: 0.06 });
+  await expect
+    .poll(() => ledgerRows(gateway, 'request_id=costly'))
+    .toMatchObject([{ state: 'settled', cost_usd: '0.06', provider: 'grok' }]);
 });
 
 it('a caller’s fallbacks lead from one vendor to another, each in its own terms [G16]', async () => {

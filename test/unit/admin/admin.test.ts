@@ -9,8 +9,14 @@ import { createAdminHandler, type AdminSources } from '../../../src/admin/admin.
 import type { BlobStore } from '../../../src/blobs/blob-store.ts';
 import { fileBlobStore } from '../../../src/blobs/file.ts';
 import type { ReloadResult, ReloadTrigger } from '../../../src/config/reload.ts';
+import { GatewayError } from '../../../src/errors.ts';
+import { memoryStore } from '../../../src/stores/memory.ts';
+import type { Store } from '../../../src/stores/store.ts';
 import { blobSettings, contentOf } from '../../fixtures/blobs.ts';
+import { recordedRow } from '../../fixtures/ledger.ts';
 import { recordingLog, type RecordingLog } from '../runtime/recording-log.ts';
+
+const noon = Date.parse('2026-11-18T12:00:00Z');
 
 let server: Server;
 let origin: string;
@@ -19,6 +25,7 @@ let origin: string;
 let sources: AdminSources;
 let log: RecordingLog;
 let reloads: ReloadTrigger[];
+let books: Store;
 let result: ReloadResult;
 let blobs: BlobStore;
 let folder: string;
@@ -38,11 +45,14 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   blobs = await fileBlobStore.open(await mkdtemp(join(folder, 'images-')), blobSettings());
+  books = await memoryStore.open('', { now: () => noon });
   log = recordingLog();
   reloads = [];
   result = { kind: 'applied', revision: 2, diff: ['+ route edit'] };
   sources = {
-    ready: () => true,
+    readiness: () => ({ ready: true, stateWorks: true }),
+    books: () => books,
+    now: () => noon,
     capabilities: (model) => ({ asked: model }),
     status: () => ({ ok: true, revision: 1 }),
     async reload(trigger) {
@@ -57,7 +67,7 @@ beforeEach(async () => {
 
 describe('health', () => {
   it('is told as long as the process can answer, ready or not', async () => {
-    sources = { ...sources, ready: () => false };
+    sources = { ...sources, readiness: () => ({ ready: false, stateWorks: true }) };
     expect(await ask('/healthz')).toEqual([200, { status: 'ok' }]);
   });
 
@@ -71,8 +81,15 @@ describe('health', () => {
 describe('readiness', () => {
   it('is whether requests are being taken', async () => {
     expect(await ask('/readyz')).toEqual([200, { status: 'ready' }]);
-    sources = { ...sources, ready: () => false };
+    sources = { ...sources, readiness: () => ({ ready: false, stateWorks: true }) };
     expect(await ask('/readyz')).toEqual([503, { status: 'not ready' }]);
+  });
+
+  it('says when the state does not work, whether or not that matters', async () => {
+    sources = { ...sources, readiness: () => ({ ready: false, stateWorks: false }) };
+    expect(await ask('/readyz')).toEqual([503, { status: 'not ready', state: 'failing' }]);
+    sources = { ...sources, readiness: () => ({ ready: true, stateWorks: false }) };
+    expect(await ask('/readyz')).toEqual([200, { status: 'ready', state: 'failing' }]);
   });
 });
 
@@ -102,6 +119,102 @@ describe('the status', () => {
     ]);
   });
 });
+
+describe('usage', () => {
+  beforeEach(async () => {
+    const day = 86_400_000;
+    await books.record('a', recordedRow({ requestId: 'a', atMs: noon - 40 * day, model: 'x', costNanoUsd: 1 }));
+    await books.record('b', recordedRow({ requestId: 'b', atMs: noon - 2 * day, model: 'x', costNanoUsd: 17_000_000 }));
+    await books.record('c', recordedRow({ requestId: 'c', atMs: noon - day, consumer: null, costNanoUsd: null }));
+  });
+
+  it('is added up by what is asked for, since then', async () => {
+    expect(await ask('/api/usage?by=consumer,day&since=30d')).toEqual([
+      200,
+      {
+        since: '2026-10-19T12:00:00.000Z',
+        until: null,
+        by: ['consumer', 'day'],
+        usage: [
+          { consumer: 'web-app', day: '2026-11-16', ...sums({ cost_usd: '0.017' }) },
+          { consumer: null, day: '2026-11-17', ...sums({ cost_usd: '0', unpriced: 1 }) },
+        ],
+      },
+    ]);
+  });
+
+  it('is one sum when nothing is said', async () => {
+    const [, document] = await ask('/api/usage');
+    expect(document).toMatchObject({ since: null, by: [], usage: [{ requests: 3, cost_usd: '0.017000001' }] });
+  });
+
+  it('is that of the rows chosen', async () => {
+    const [, document] = await ask('/api/usage?model=x&until=2026-11-01');
+    expect(document).toMatchObject({ until: '2026-11-01T00:00:00.000Z', usage: [{ requests: 1 }] });
+  });
+
+  it('is told row by row, page by page', async () => {
+    const [, first] = await ask('/api/usage/rows?limit=2');
+    expect(first).toMatchObject({ rows: [{ request_id: 'a', cost_usd: '0.000000001' }, { request_id: 'b' }] });
+    const { next } = first as { readonly next: string };
+    const [, second] = await ask(`/api/usage/rows?limit=2&after=${next}`);
+    expect(second).toEqual({
+      rows: [
+        {
+          at: '2026-11-17T12:00:00.000Z',
+          request_id: 'c',
+          consumer: null,
+          user: 'alice',
+          team: 'growth',
+          session: null,
+          end_user: null,
+          route: 'generate',
+          alias: null,
+          entity: 'main',
+          provider: 'openai',
+          model: 'gpt-image-2',
+          operation: 'generation',
+          images: 1,
+          size: '1024x1024',
+          quality: null,
+          input_tokens: null,
+          output_tokens: null,
+          cost_usd: null,
+          state: 'recorded',
+          status: 200,
+          latency_ms: 1500,
+          attempts: 1,
+        },
+      ],
+      next: null,
+    });
+  });
+
+  it.each([
+    ['/api/usage?by=colour', 'by'],
+    ['/api/usage?since=yesterday', 'since'],
+    ['/api/usage?until=2026-13-01', 'until'],
+    ['/api/usage?colour=red', 'colour'],
+    ['/api/usage/rows?limit=0', 'limit'],
+    ['/api/usage/rows?limit=1e9', 'limit'],
+    ['/api/usage/rows?after=x', 'after'],
+    ['/api/usage/rows?by=model', 'by'],
+  ])('says what it does not understand: %s', async (path, param) => {
+    expect(await ask(path)).toMatchObject([400, { error: { code: 'invalid_value', param } }]);
+  });
+
+  it('cannot be told while the books cannot be read', async () => {
+    const broken = () => Promise.reject(new GatewayError('overloaded', 'Not now.'));
+    books = { ...books, usage: broken, rows: broken };
+    expect(await ask('/api/usage')).toMatchObject([503, { error: { code: 'overloaded' } }]);
+    expect(await ask('/api/usage/rows')).toMatchObject([503, { error: { code: 'overloaded' } }]);
+  });
+});
+
+function sums(given: object): object {
+  const numbers = { requests: 1, images: 1, input_tokens: 0, output_tokens: 0, open: 0, estimated: 0, unpriced: 0 };
+  return { ...numbers, ...given };
+}
 
 describe('a reload', () => {
   it.each([

@@ -87,20 +87,28 @@ describe('counterName', () => {
   const span = { startMs: Date.parse('2026-11-01'), endMs: Date.parse('2026-12-01') };
 
   it('names budget, window and value', () => {
-    expect(counterName(makeBudget({ id: 'growth-month', per: 'team' }), span, 'growth')).toBe(
+    expect(counterName(makeBudget({ id: 'growth-month', per: 'team' }), 'images', span, 'growth')).toBe(
       'budget/growth-month/images/month/2026-11-01T00:00:00.000Z/team/growth',
     );
-    expect(counterName(makeBudget({ window: 'lifetime' }), { startMs: 0, endMs: Infinity }, undefined)).toBe(
+    expect(counterName(makeBudget({ window: 'lifetime' }), 'images', { startMs: 0, endMs: Infinity }, undefined)).toBe(
       'budget/all/images/lifetime/all',
     );
   });
 
   it('is another one for another window or value, and the same for another limit', () => {
     const budget = makeBudget({ per: 'model' });
-    const name = counterName(budget, span, 'a/b');
-    expect(counterName({ ...budget, limitImages: 99 }, span, 'a/b')).toBe(name);
-    expect(counterName(budget, { ...span, startMs: span.endMs }, 'a/b')).not.toBe(name);
-    expect(counterName({ ...budget, window: 'day' }, span, 'a/b')).not.toBe(name);
-    expect(counterName(budget, span, 'a%2Fb')).not.toBe(name);
+    const name = counterName(budget, 'images', span, 'a/b');
+    expect(counterName({ ...budget, limitImages: 99 }, 'images', span, 'a/b')).toBe(name);
+    expect(counterName(budget, 'images', { ...span, startMs: span.endMs }, 'a/b')).not.toBe(name);
+    expect(counterName({ ...budget, window: 'day' }, 'images', span, 'a/b')).not.toBe(name);
+    expect(counterName(budget, 'images', span, 'a%2Fb')).not.toBe(name);
+    expect(counterName(budget, 'nano_usd', span, 'a/b')).not.toBe(name);
+  });
+
+  it('is one that every store takes, whatever a caller has written as its model', () => {
+    const name = (value: string): string => counterName(makeBudget({ per: 'model' }), 'images', span, value);
+    expect(name('x'.repeat(100_000)).length).toBeLessThan(400);
+    expect(name('x'.repeat(100_000))).not.toBe(name('x'.repeat(99_999)));
+    expect(name('a\ud800')).toMatch(/\/model\/a%EF%BF%BD$/);
   });
 });

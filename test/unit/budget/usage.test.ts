@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { imagesUsed, knownCost, triesOf } from '../../../src/budget/usage.ts';
+import { costOf, imagesUsed, knownCost, tokensOf, triesOf } from '../../../src/budget/usage.ts';
 import type { Attempt } from '../../../src/pipeline/exchange.ts';
 import { makeAttempt } from '../../fixtures/exchange.ts';
 
@@ -36,6 +36,44 @@ describe('imagesUsed', () => {
   });
 });
 
+describe('costOf', () => {
+  const cost = (...attempts: readonly Partial<Attempt>[]): number | undefined =>
+    costOf(attempts.map((attempt) => makeAttempt(attempt)));
+
+  it('is the sum over all that can have been billed', () => {
+    expect(cost({ costNanoUsd: 5 }, { costNanoUsd: 7 })).toBe(12);
+    expect(cost({ images: 0, status: 500 }, { costNanoUsd: 7 })).toBe(7);
+    expect(cost({ ...lost, sent: false }, { costNanoUsd: 7 })).toBe(7);
+  });
+
+  it('is nothing when nothing can have been billed', () => {
+    expect(cost()).toBe(0);
+    expect(cost({ images: 0 })).toBe(0);
+    expect(cost({ ...lost, sent: false })).toBe(0);
+    expect(cost({ images: undefined, status: 400 })).toBe(0);
+  });
+
+  it('is not known when what can have been billed did not tell', () => {
+    expect(cost({ costNanoUsd: 5 }, {})).toBeUndefined();
+    expect(cost({ costNanoUsd: 5 }, lost)).toBeUndefined();
+  });
+
+  it('goes by whatever knows what an attempt costs', () => {
+    expect(costOf([makeAttempt({ images: 3 })], ({ images = 0 }) => images * 40)).toBe(120);
+  });
+});
+
+describe('tokensOf', () => {
+  it('adds up what providers told, and is nothing when none did', () => {
+    const usage = { inputTokens: 1, outputTokens: 2, totalTokens: 3 };
+    expect(tokensOf([makeAttempt({ usage }), makeAttempt(), makeAttempt({ usage })])).toEqual({
+      inputTokens: 2,
+      outputTokens: 4,
+    });
+    expect(tokensOf([makeAttempt()])).toBeUndefined();
+  });
+});
+
 describe('knownCost', () => {
   const cost = (...attempts: readonly Partial<Attempt>[]): number | undefined =>
     knownCost(attempts.map((attempt) => makeAttempt(attempt)));
@@ -43,6 +81,7 @@ describe('knownCost', () => {
   it('is the sum over what delivered', () => {
     expect(cost({ costNanoUsd: 5 }, { costNanoUsd: 7 })).toBe(12);
     expect(cost({ images: 0 }, { costNanoUsd: 7 })).toBe(7);
+    expect(cost({ ...lost, sent: false }, { costNanoUsd: 7 })).toBe(7);
   });
 
   it('is not known when something delivered without a word about it, or nothing did', () => {

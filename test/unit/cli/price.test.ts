@@ -196,5 +196,6 @@ describe('price', () => {
     const { code, err } = await run(['validate', '--model', 'a']);
     expect(code).toBe(2);
     expect(err).toContain('The command `validate` has no option `--model`.');
+    expect((await run(['price', '--where', 'a=b'])).err).toContain('The command `price` has no option `--where`.');
   });
 });

@@ -10,10 +10,11 @@ describe('the command line', () => {
     async (...args) => {
       const { code, out, err } = await run(args);
       expect([code, err]).toEqual([0, '']);
-      for (const command of ['start', 'validate', 'schema', 'price', 'keys', 'reload']) {
+      for (const command of ['start', 'validate', 'schema', 'price', 'keys', 'reload', 'usage']) {
         expect(out).toMatch(new RegExp(`^  ${command} .*\\S`, 'm'));
       }
       expect(out).toContain('--config FILE');
+      expect(out).toMatch(/^ +--where NAME=VALUE +\S/m);
     },
   );
 

@@ -100,6 +100,11 @@ describe('a valid file', () => {
     );
   });
 
+  it('has addresses as they are written', async () => {
+    const state = 'postgres://pinhole:pw@db.example:5432/pinhole?sslmode=verify-full';
+    expect(accepted(await loadText(`version: 1\nstate: ${state}\n${route}`)).config.state).toBe(state);
+  });
+
   it.each([
     ['a byte order mark', `\ufeffversion: 1\n${route}`],
     ['line ends of Windows', `version: 1\n${route}`.replaceAll('\n', '\r\n')],

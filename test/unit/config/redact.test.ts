@@ -26,6 +26,8 @@ describe('a line of the file', () => {
     ['tokne: hush', 'tokne: [redacted]'],
     ['kye: hush', 'kye: [redacted]'],
     ['url: https://user:hush@example.com/x', 'url: https://[redacted]@example.com/x'],
+    ['state: postgres://user:hu/s@h@db.example/pinhole', 'state: postgres://[redacted]@db.example/pinhole'],
+    ['state: postgres://db/x?user=u&password=hush&a=b', 'state: postgres://db/x?user=u&password=[redacted]&a=b'],
     ['x: Bearer abc', 'x: Bearer [redacted]'],
     ['x: sk-proj-1234567', 'x: [redacted]'],
     ['x: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08', 'x: [redacted]'],

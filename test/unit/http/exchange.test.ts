@@ -110,6 +110,6 @@ describe('a request target', () => {
 });
 
 function open(log = recordingLog()): OpenExchange {
-  const { id, route, request, body, live, signal } = makeExchange({});
-  return openExchange({ id, route, request, body, live, signal, log });
+  const { id, startedAtMs, route, request, body, live, signal } = makeExchange({});
+  return openExchange({ id, startedAtMs, route, request, body, live, signal, log });
 }

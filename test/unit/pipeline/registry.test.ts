@@ -15,7 +15,7 @@ describe('a registry', () => {
       ['grok', grok],
       ['x-ai', grok],
     ]);
-    expect([...registry.stores.keys()].toSorted()).toEqual(['memory', 'sqlite']);
+    expect([...registry.stores.keys()].toSorted()).toEqual(['memory', 'postgres', 'postgresql', 'sqlite']);
     expect([...registry.blobStores.keys()]).toEqual(['file', 's3']);
   });
 

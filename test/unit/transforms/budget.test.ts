@@ -5,7 +5,8 @@ import type { Attempt, ExchangeEnd, Slots } from '../../../src/pipeline/exchange
 import type { Budget } from '../../../src/pipeline/settings.ts';
 import type { Clock, StageEnv } from '../../../src/pipeline/stage.ts';
 import { memoryStore } from '../../../src/stores/memory.ts';
-import type { CounterState, Store } from '../../../src/stores/store.ts';
+import type { LedgerRow } from '../../../src/stores/ledger.ts';
+import type { CounterState, ReservationTerms, Store } from '../../../src/stores/store.ts';
 import { budget as budgetStage } from '../../../src/transforms/budget.ts';
 import { stageContract } from '../../contract/stage-contract.ts';
 import { makeBudget, makeCaller } from '../../fixtures/budget.ts';
@@ -104,10 +105,20 @@ describe('reserving', () => {
     expect(await read()).toEqual({ settled: 0, held: 5 });
   });
 
-  it('leaves the store alone when no budget applies', async () => {
+  it('counts nothing when no budget applies', async () => {
     const handle = createStage([makeBudget({ scope: { teams: new Set(['design']) } })]);
     await call(handle, {}, [{}]);
     expect(await read()).toEqual({ settled: 0, held: 0 });
+  });
+
+  it('says how long it may take: as long as the exchange, and until all tries to settle are over', async () => {
+    let terms: ReservationTerms | undefined;
+    const spying: Store = {
+      ...store,
+      reserve: (id, holds, given) => store.reserve(id, holds, (terms = given)),
+    };
+    await createStage([makeBudget()], { store: spying })(request());
+    expect(terms?.heldUntilMs).toBe(nowMs + 300_000 + 600_000);
   });
 
   it('refuses a call for which there is no room, and says which budget, how much and until when', async () => {
@@ -172,6 +183,31 @@ describe('reserving', () => {
     expect(log.lines).toEqual([]);
   });
 
+  it('lets the call go on uncounted where the file says so, and leaves its row to others', async () => {
+    const cause = new Error('database or disk is full');
+    const broken = { ...store, reserve: () => Promise.reject(new GatewayError('overloaded', 'Not now.', { cause })) };
+    const budgets = [makeBudget()];
+    const env = makeStageEnv({ store: broken, clock, log, catalogue: { budgets, onStateFailure: 'allow' } });
+    const exchange = request();
+    await budgetStage.create({}, env)(exchange);
+    expect(log.lines).toEqual([
+      {
+        level: 'error',
+        message: 'a call goes on uncounted, since the state cannot be written to',
+        fields: { reason: 'database or disk is full' },
+      },
+    ]);
+    expect(exchange.ledgerIds.size).toBe(0);
+    await exchange.finish();
+    expect(log.lines).toHaveLength(1);
+  });
+
+  it('refuses by budgets all the same where the file lets calls go on without the state', async () => {
+    const budgets = [makeBudget({ limitImages: 0 })];
+    const env = makeStageEnv({ store, clock, log, catalogue: { budgets, onStateFailure: 'allow' } });
+    await expect(budgetStage.create({}, env)(request())).rejects.toMatchObject({ code: 'budget_exceeded' });
+  });
+
   it('gives the reservation back when the exchange ends before the store has answered', async () => {
     const answered = Promise.withResolvers<void>();
     const slow: Store = { ...store, reserve: (...args) => answered.promise.then(() => store.reserve(...args)) };
@@ -214,6 +250,109 @@ describe('settling', () => {
     const handle = createStage([makeBudget({ abandoned: 'release' })]);
     await call(handle, { n: 2 }, [lost, { ...lost, startedAtMs: 1, endedAtMs: 2 }], ends.aborted);
     expect(await read()).toEqual({ settled: 2, held: 0 });
+  });
+});
+
+describe('the ledger', () => {
+  const rows = async (): Promise<readonly LedgerRow[]> => (await store.rows({ limit: 100 })).rows;
+  const usage = { inputTokens: 12, outputTokens: 1056, totalTokens: 1068 };
+
+  it('has the call from its reservation on, with the most that it may come to', async () => {
+    const handle = createStage([makeBudget()]);
+    const parameters = { n: 3, size: '1024x1024', quality: 'high', user: 'end-user-7' };
+    const call = makeCall({ parameters });
+    const candidates = [makeTarget({ alias: 'best' }), second];
+    await handle(makeExchange({ caller: makeCaller(), candidates, call }, { log, startedAtMs: nowMs - 5 }));
+    expect(await rows()).toEqual([
+      {
+        requestId: 'request-1',
+        atMs: nowMs - 5,
+        consumer: 'web-app',
+        user: 'alice',
+        team: 'growth',
+        session: null,
+        endUser: 'end-user-7',
+        route: 'generate',
+        alias: 'best',
+        entity: 'main',
+        provider: 'openai',
+        model: 'gpt-image-2',
+        operation: 'generation',
+        images: 3,
+        size: '1024x1024',
+        quality: 'high',
+        inputTokens: null,
+        outputTokens: null,
+        costNanoUsd: null,
+        state: 'reserved',
+        status: null,
+        latencyMs: null,
+        attempts: 0,
+      },
+    ]);
+  });
+
+  it('has it also when no budget applies', async () => {
+    const exchange = request();
+    await createStage([])(exchange);
+    expect(await rows()).toMatchObject([{ state: 'reserved', images: 1 }]);
+    expect(exchange.ledgerIds.size).toBe(1);
+    exchange.attempts.push(makeAttempt());
+    await exchange.finish();
+    expect(await rows()).toMatchObject([{ state: 'settled', images: 1 }]);
+  });
+
+  it('has nothing of a call that was refused', async () => {
+    await expect(createStage([makeBudget({ limitImages: 0 })])(request())).rejects.toThrow(/no room/);
+    expect(await rows()).toEqual([]);
+  });
+
+  it.each<[string, readonly Partial<Attempt>[], Partial<ExchangeEnd>, Partial<LedgerRow>]>([
+    [
+      'what came, with what the provider says that it costs',
+      [{ images: 2, costNanoUsd: 80_000_000, usage }],
+      {},
+      { state: 'settled', images: 2, costNanoUsd: 80_000_000, inputTokens: 12, outputTokens: 1056, status: 200 },
+    ],
+    ['no cost where nobody told', [{ images: 2 }], {}, { state: 'settled', images: 2, costNanoUsd: null }],
+    [
+      'nothing of what the provider refused',
+      [{ status: 400, images: 0 }],
+      { kind: 'failed', status: 400 },
+      { state: 'settled', images: 0, costNanoUsd: 0, status: 400, attempts: 1 },
+    ],
+    [
+      'that nothing was sent',
+      [{ ...lost, sent: false }],
+      { kind: 'failed', status: 502 },
+      { state: 'released', images: 0, costNanoUsd: 0, status: 502, attempts: 1 },
+    ],
+    ['that nothing was tried', [], { kind: 'failed', status: 500 }, { state: 'released', attempts: 0, status: 500 }],
+    [
+      'an estimate where the answer was lost',
+      [lost],
+      { kind: 'failed', status: 502 },
+      { state: 'estimated', images: 4, costNanoUsd: null },
+    ],
+    [
+      'an estimate where the client left, whatever the budget makes of it',
+      [lost],
+      { kind: 'aborted', status: 499 },
+      { state: 'estimated', images: 4, status: 499 },
+    ],
+    [
+      'all tries together under the name of the last',
+      [
+        { images: 4, costNanoUsd: 5 },
+        { entity: 'second', provider: 'grok', model: 'grok-imagine', images: 4, costNanoUsd: 7 },
+      ],
+      {},
+      { entity: 'second', provider: 'grok', model: 'grok-imagine', images: 8, costNanoUsd: 12, attempts: 2 },
+    ],
+  ])('has %s', async (_what, attempts, end, row) => {
+    const handle = createStage([makeBudget({ abandoned: 'release' })]);
+    await call(handle, { n: 4, candidates: [main, second] }, attempts, end);
+    expect(await rows()).toMatchObject([row]);
   });
 });
 
@@ -314,7 +453,7 @@ describe('a store that cannot be written to when the call is over', () => {
     await log.next('error');
     pauses.shift()?.end();
     expect(await log.next('error')).toMatchObject({
-      message: 'a reservation could not be settled and stays held',
+      message: 'a reservation could not be settled, given up',
       fields: { amounts: [1], error: new Error('The state store is closed.') },
     });
   });

@@ -1,0 +1,36 @@
+/** The part of the store contract that is one request each, for stores with a queue. */
+import type { RequestQueue } from './queue.ts';
+import type { StoreAnswer } from './requests.ts';
+import type { CounterState, Store } from './store.ts';
+
+export type AskedMethods = Pick<Store, 'reserve' | 'settle' | 'release' | 'record' | 'reset' | 'read'>;
+
+export function askingMethods(queue: Pick<RequestQueue, 'ask'>): AskedMethods {
+  return {
+    async reserve(id, holds, terms) {
+      const answer = await queue.ask({ kind: 'reserve', id, holds, terms });
+      if (answer.kind === 'held' || answer.kind === 'refused') return answer;
+      throw mixedUp(answer);
+    },
+    async settle(id, amounts, outcome) {
+      await queue.ask({ kind: 'settle', id, amounts, outcome });
+    },
+    async release(id, outcome) {
+      await queue.ask({ kind: 'release', id, outcome });
+    },
+    async record(id, row) {
+      await queue.ask({ kind: 'record', id, row });
+    },
+    reset: async (counter) => stateOf(await queue.ask({ kind: 'reset', counter })),
+    read: async (counter) => stateOf(await queue.ask({ kind: 'read', counter })),
+  };
+}
+
+function stateOf(answer: StoreAnswer): CounterState {
+  if (answer.kind === 'state') return answer.state;
+  throw mixedUp(answer);
+}
+
+function mixedUp(answer: StoreAnswer): Error {
+  return new Error(`The state store gave the answer ${answer.kind} to another question.`);
+}

@@ -1,0 +1,66 @@
+/** What is asked of a store's tables, as plain data, so that it can be gathered into one transaction and sent to a thread. */
+import * as rules from './books.ts';
+import { StoreMisuse, type Books } from './books.ts';
+import type { RecordedRow, RowOutcome } from './ledger.ts';
+import type { CounterState, Hold, Reservation, ReservationTerms } from './store.ts';
+
+export type StoreRequest =
+  | {
+      readonly kind: 'reserve';
+      readonly id: string;
+      readonly holds: readonly Hold[];
+      readonly terms: ReservationTerms;
+    }
+  | {
+      readonly kind: 'settle';
+      readonly id: string;
+      readonly amounts: readonly number[];
+      readonly outcome: RowOutcome | undefined;
+    }
+  | { readonly kind: 'release'; readonly id: string; readonly outcome: RowOutcome | undefined }
+  /** Settles an abandoned reservation at the amounts held. */
+  | { readonly kind: 'estimate'; readonly id: string }
+  | { readonly kind: 'record'; readonly id: string; readonly row: RecordedRow }
+  | { readonly kind: 'reset'; readonly counter: string }
+  | { readonly kind: 'read'; readonly counter: string };
+
+export type StoreAnswer =
+  | Reservation
+  | { readonly kind: 'state'; readonly state: CounterState }
+  /** `count`: reservations that were estimated. */
+  | { readonly kind: 'done'; readonly count?: number }
+  /** The caller broke the contract; nothing was changed. */
+  | { readonly kind: 'misuse'; readonly message: string };
+
+/** Does what is asked. @throws Error when the tables cannot be written to, which fails everything around it as well */
+export function perform(books: Books, request: StoreRequest): StoreAnswer {
+  try {
+    return answer(books, request);
+  } catch (error) {
+    // It has changed nothing, so what is done together with it stands.
+    if (error instanceof StoreMisuse) return { kind: 'misuse', message: error.message };
+    throw error;
+  }
+}
+
+function answer(books: Books, request: StoreRequest): StoreAnswer {
+  switch (request.kind) {
+    case 'reserve':
+      return rules.reserve(books, request.id, request.holds, request.terms);
+    case 'settle':
+      rules.settle(books, request.id, request.amounts, request.outcome);
+      return { kind: 'done' };
+    case 'release':
+      rules.release(books, request.id, request.outcome);
+      return { kind: 'done' };
+    case 'estimate':
+      return { kind: 'done', count: rules.estimate(books, request.id) ? 1 : 0 };
+    case 'record':
+      rules.record(books, request.id, request.row);
+      return { kind: 'done' };
+    case 'reset':
+      return { kind: 'state', state: rules.reset(books, request.counter) };
+    case 'read':
+      return { kind: 'state', state: books.read(request.counter) };
+  }
+}
