@@ -74,7 +74,7 @@ addQuantity('x-size', parseSize, formatSize);
 /** `x-usd: true`: a number is an amount of dollars, and must be one of whole nano-dollars. */
 const validateUsd: SchemaValidateFunction = (_schema: boolean, value: unknown) => {
   // What is negative or too large, the keywords for that say.
-  if (typeof value !== 'number' || value < 0 || parseUsd(String(value)) !== undefined) return true;
+  if (typeof value !== 'number' || value < 0 || value > 9e6 || parseUsd(String(value)) !== undefined) return true;
   const message = 'must have no more than 9 digits behind the point, since money is counted in nano-dollars';
   validateUsd.errors = [{ keyword: 'x-usd', message, params: {} }];
   return false;

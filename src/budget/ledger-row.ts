@@ -1,10 +1,11 @@
 /** From an exchange to its row in the ledger, at the beginning and at the end. */
 import type { ImageCall, TargetCall } from '../pipeline/call.ts';
 import type { Exchange, ExchangeEnd } from '../pipeline/exchange.ts';
+import type { PriceBook } from '../pipeline/prices.ts';
 import type { Caller, Target } from '../pipeline/settings.ts';
 import { targetCall } from '../pipeline/target-call.ts';
 import type { LedgerRow, OpenRow, RecordedRow, RowOutcome } from '../stores/ledger.ts';
-import { imagesAsked } from './measures.ts';
+import { imagesAsked, mostCost } from './measures.ts';
 import { costOf, imagesUsed, isLost, tokensOf, triesOf, type Try } from './usage.ts';
 
 /** What is known of an exchange; the slots as far as they have been filled. */
@@ -14,16 +15,17 @@ export interface LedgerSubject extends Pick<Exchange, 'id' | 'route' | 'startedA
   readonly candidates?: readonly Target[] | undefined;
 }
 
-/** A call that is about to be tried: its first candidate, and the most pictures that one of them may come to. */
-export function openRow(subject: LedgerSubject): OpenRow {
+/** A call that is about to be tried: its first candidate, and the most that one of them may come to. */
+export function openRow(subject: LedgerSubject, prices: PriceBook): OpenRow {
   const calls = callsOf(subject);
+  const costs = calls.map(({ target, call }) => mostCost(target, call, prices)).filter((cost) => cost !== undefined);
   return {
     ...whoAndWhere(subject),
     ...targetMembers(subject, undefined),
     images: Math.max(0, ...calls.map(({ call }) => imagesAsked(call))),
     inputTokens: null,
     outputTokens: null,
-    costNanoUsd: null,
+    costNanoUsd: costs.length === 0 ? null : Math.max(...costs),
     attempts: 0,
   };
 }
@@ -36,7 +38,7 @@ export function rowOutcome(subject: LedgerSubject, end: ExchangeEnd, nowMs: numb
   return {
     ...targetMembers(subject, tries.at(-1)),
     // What the provider may have made for a client that left counts, whatever budgets make of it: it may be billed.
-    images: tries.reduce((sum, each) => sum + imagesUsed(each, askedOf(subject, each), true), 0),
+    images: imagesUsed(attempts),
     inputTokens: tokens?.inputTokens ?? null,
     outputTokens: tokens?.outputTokens ?? null,
     costNanoUsd: costOf(attempts) ?? null,
@@ -81,11 +83,6 @@ function targetMembers(subject: LedgerSubject, tried: Try | undefined) {
     size: parameters?.size ?? null,
     quality: parameters?.quality ?? null,
   } satisfies Partial<LedgerRow>;
-}
-
-function askedOf(subject: LedgerSubject, tried: Try): number {
-  const found = callsOf(subject).find(({ target }) => isTarget(target, tried));
-  return found === undefined ? (subject.call?.parameters.n ?? 1) : imagesAsked(found.call);
 }
 
 /** The call as each candidate would get it. */

@@ -1,4 +1,5 @@
 import type { Attempt } from '../pipeline/exchange.ts';
+import type { Delivered, PriceBook } from '../pipeline/prices.ts';
 import type { ImageUsage } from '../pipeline/result.ts';
 
 /** One try at one target: the requests of a call that was fanned out are one try together. */
@@ -24,35 +25,33 @@ export function triesOf(attempts: readonly Attempt[]): readonly Try[] {
   return tries;
 }
 
-/**
- * Pictures that a try has used: those that came, and where an answer was lost, what was asked for in the first place.
- * @param asked pictures asked for with this try
- * @param lostCounts whether a provider whose answer was lost is taken to have done the work
- */
-export function imagesUsed({ attempts }: Try, asked: number, lostCounts: boolean): number {
-  const delivered = attempts.reduce((sum, { images }) => sum + (images ?? 0), 0);
-  return lostCounts && attempts.some(isLost) ? Math.max(delivered, asked) : delivered;
+/** Pictures that attempts have used: those that came, and where an answer was lost, what was asked for. */
+export function imagesUsed(attempts: readonly Attempt[]): number {
+  return attempts.reduce((sum, attempt) => sum + (isLost(attempt) ? attempt.question.n : (attempt.images ?? 0)), 0);
 }
 
-/** What one attempt has cost, in nano-dollars; undefined when that is not known. */
-export type AttemptCost = (attempt: Attempt) => number | undefined;
-
-const reported: AttemptCost = ({ costNanoUsd }) => costNanoUsd;
-
 /**
- * What the attempts have cost together, in nano-dollars: nothing when none of them can have been billed, undefined when the
- * cost of one that can is not known.
+ * What the attempts have cost together, in nano-dollars, and where an answer was lost, the most that it can have: nothing
+ * when none of them can have been billed, undefined when the cost of one that can is not known.
  */
-export function costOf(attempts: readonly Attempt[], costOfAttempt: AttemptCost = reported): number | undefined {
+export function costOf(attempts: readonly Attempt[]): number | undefined {
   return attempts.filter(mayBeBilled).reduce<number | undefined>((sum, attempt) => {
-    const cost = costOfAttempt(attempt);
+    const cost = isLost(attempt) ? attempt.mostNanoUsd : attempt.costNanoUsd;
     return sum === undefined || cost === undefined ? undefined : sum + cost;
   }, 0);
 }
 
-/** What a call has cost in nano-dollars; undefined when that is not known, or when it has not come to anything. */
+/** What a call has cost in nano-dollars; undefined while that is not known, or when it has not come to anything. */
 export function knownCost(attempts: readonly Attempt[]): number | undefined {
-  return attempts.some(mayBeBilled) ? costOf(attempts) : undefined;
+  return attempts.some(mayBeBilled) && !attempts.some(isLost) ? costOf(attempts) : undefined;
+}
+
+/** Puts down in an attempt's record what came of it, and what that costs. */
+export function noteDelivery(attempt: Attempt | undefined, delivered: Delivered, prices: PriceBook): void {
+  if (attempt === undefined) return;
+  const { images, usage } = delivered;
+  const cost = prices.actual(attempt.question, delivered);
+  Object.assign(attempt, { images, usage, costNanoUsd: cost.kind === 'priced' ? cost.nanoUsd : undefined });
 }
 
 /** Tokens of all attempts together; undefined when no provider told of any. */
@@ -66,7 +65,7 @@ export function tokensOf(attempts: readonly Attempt[]): Pick<ImageUsage, 'inputT
 }
 
 function mayBeBilled(attempt: Attempt): boolean {
-  return (attempt.images ?? 0) > 0 || isLost(attempt);
+  return (attempt.images ?? 0) > 0 || (attempt.costNanoUsd ?? 0) > 0 || isLost(attempt);
 }
 
 /** Whether the provider may have made pictures of which we do not know. */

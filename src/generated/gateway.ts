@@ -447,9 +447,13 @@ export interface BudgetFile {
    */
   limit: {
     /**
+     * US dollars, to the nano-dollar.
+     */
+    usd?: number;
+    /**
      * Number of pictures.
      */
-    images: number;
+    images?: number;
   };
   /**
    * The calendar unit after which the count starts again.

@@ -29,6 +29,7 @@ export function openExchange(given: {
     ...given,
     responseHeaders: new Map(),
     attempts: [],
+    gates: [],
     ledgerIds: new Set(),
     timings: new Map(),
     caller: { ...anonymous, ...callerLabels(given.request.headers) },

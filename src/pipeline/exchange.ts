@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import type { ByteSource } from '../body/byte-source.ts';
 import type { Logger } from '../log.ts';
 import type { ImageCall } from './call.ts';
+import type { PriceQuestion } from './prices.ts';
 import type { GatewayResponse } from './response.ts';
 import type { ImageResult, ImageUsage } from './result.ts';
 import type { Caller, Route, Target } from './settings.ts';
@@ -70,13 +71,20 @@ export interface Attempt {
   sent: boolean;
   /** The provider's HTTP status; undefined while there is none. */
   status: number | undefined;
+  /** What was asked for with this request. */
+  readonly question: PriceQuestion;
+  /** The most that it can cost, in nano-dollars; undefined when no price is known. */
+  readonly mostNanoUsd: number | undefined;
   /** Pictures delivered; undefined while that is not known. */
   images: number | undefined;
   usage: ImageUsage | undefined;
-  /** What the provider says that it costs, in nano-dollars. */
+  /** What it has cost, in nano-dollars: what the provider said, else by its price. Undefined while that is not known. */
   costNanoUsd: number | undefined;
   endedAtMs: number | undefined;
 }
+
+/** Says whether a call may be tried at a further target. @throws the signal's reason */
+export type TryGate = (target: Target) => Promise<boolean>;
 
 /** One request on its way through a pipeline. Read by stages; changed only by what they return. */
 export interface Exchange {
@@ -95,6 +103,11 @@ export interface Exchange {
   readonly attempts: Attempt[];
   /** When the request came, in milliseconds since 1970. */
   readonly startedAtMs: number;
+  /**
+   * Asked before a call is tried at a further target: each says whether what the call may come to there still has room
+   * beside what it has come to so far.
+   */
+  readonly gates: TryGate[];
   /** Under which ids a stage keeps this request in the ledger. While there are none, the gateway writes a row at the end. */
   readonly ledgerIds: Set<string>;
   /**

@@ -105,10 +105,11 @@ export interface Caller {
 
 export const anonymous: Caller = { consumer: undefined, endUser: undefined, session: undefined };
 
-/** A limit on images for everything in its scope, counted in windows of time. */
+/** A limit on images, on dollars, or on both, for everything in its scope, counted in windows of time. */
 export interface Budget {
   readonly id: string;
-  readonly limitImages: number;
+  readonly limitImages: number | undefined;
+  readonly limitNanoUsd: number | undefined;
   readonly window: BudgetWindow;
   readonly timeZone: string;
   readonly scope: BudgetScope;

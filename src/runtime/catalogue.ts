@@ -24,6 +24,7 @@ import type { HttpClient } from '../pipeline/upstream.ts';
 import type { Provider, ProviderDefinition } from '../providers/provider.ts';
 import { Secret } from '../secret.ts';
 import { createLinkSigner } from './link-signer.ts';
+import { parseUsd } from '../money.ts';
 import { compilePrices } from './prices.ts';
 import { parseTimestamp } from '../timestamp.ts';
 import { slugsOf } from './slug.ts';
@@ -248,6 +249,8 @@ function compileBudgets(config: GatewayFile): readonly Budget[] {
   return config.budgets.map((file) => ({
     id: file.id,
     limitImages: file.limit.images,
+    // Whole nano-dollars, as its schema has checked.
+    limitNanoUsd: file.limit.usd === undefined ? undefined : parseUsd(String(file.limit.usd)),
     window: file.window,
     timeZone: file.time_zone,
     scope: {

@@ -1,5 +1,7 @@
 import schema from '../../schemas/stages/fallback.schema.json' with { type: 'json' };
 import { GatewayError } from '../errors.ts';
+import type { TryGate } from '../pipeline/exchange.ts';
+import type { Target } from '../pipeline/settings.ts';
 import { defineComposite } from '../pipeline/stage.ts';
 
 /** Runs its own `stages` for one candidate after the other, until one answers or fails in a way that another would too. */
@@ -11,7 +13,8 @@ export const fallback = defineComposite({
   create(_config, _env, nested) {
     return async function fallback(exchange) {
       let failure: unknown;
-      for (const target of exchange.candidates) {
+      for (const [place, target] of exchange.candidates.entries()) {
+        if (place > 0 && !(await mayTry(exchange.gates, target))) break;
         try {
           await nested.run(exchange, { target });
           return { target };
@@ -26,3 +29,8 @@ export const fallback = defineComposite({
     };
   },
 });
+
+async function mayTry(gates: readonly TryGate[], target: Target): Promise<boolean> {
+  for (const gate of gates) if (!(await gate(target))) return false;
+  return true;
+}

@@ -7,7 +7,7 @@ import { createJsonObserver, type JsonObserver } from '../body/json-observer.ts'
 import { GatewayError } from '../errors.ts';
 import { base64Head } from '../images/base64.ts';
 import { sniffMediaType } from '../images/probe.ts';
-import type { Attempt } from '../pipeline/exchange.ts';
+import type { ImageUsage } from '../pipeline/result.ts';
 import type { UpstreamReply } from '../pipeline/upstream.ts';
 import { readUsage } from '../pipeline/wire-usage.ts';
 
@@ -21,11 +21,17 @@ export interface HeldReply {
 /** The most that is held back; an answer without a picture in its first bytes is not one to pass on unseen. */
 const maxHeldBytes = 64 * 1024;
 
+/** What was in an answer that has passed. */
+export interface Passed {
+  readonly images: number;
+  readonly usage: ImageUsage | undefined;
+}
+
 /**
  * Reads as much of an answer as it takes to know whether it can pass.
- * @param attempt learns the number of pictures and the usage once the answer has passed
+ * @param onPassed called once the answer has passed
  */
-export async function holdBack(reply: UpstreamReply, attempt: Attempt | undefined): Promise<HeldReply> {
+export async function holdBack(reply: UpstreamReply, onPassed: (passed: Passed) => void): Promise<HeldReply> {
   const watch = watchImages();
   const chunks: Uint8Array[] = [];
   let heldBytes = 0;
@@ -51,7 +57,7 @@ export async function holdBack(reply: UpstreamReply, attempt: Attempt | undefine
         if (!watch.observer.end().complete) {
           throw new GatewayError('upstream_invalid_response', 'The provider’s answer broke off.');
         }
-        if (attempt !== undefined) Object.assign(attempt, { images: watch.images(), usage: readUsage(watch.usage) });
+        onPassed({ images: watch.images(), usage: readUsage(watch.usage) });
       },
     }),
   };

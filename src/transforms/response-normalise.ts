@@ -1,4 +1,5 @@
 import schema from '../../schemas/stages/response-normalise.schema.json' with { type: 'json' };
+import { noteDelivery } from '../budget/usage.ts';
 import { GatewayError } from '../errors.ts';
 import type { ResponseNormaliseConfig } from '../generated/stages/response-normalise.ts';
 import { payloadByteLength, payloadBytes, payloadHead } from '../images/convert-payload.ts';
@@ -7,6 +8,7 @@ import { createRecoder, type Recoder } from '../images/recoder.ts';
 import { withoutMetadata } from '../images/strip.ts';
 import type { Operation, TargetCall } from '../pipeline/call.ts';
 import type { ExchangeView } from '../pipeline/exchange.ts';
+import type { PriceBook } from '../pipeline/prices.ts';
 import type { ImagesResponse } from '../pipeline/response.ts';
 import { completeResult, type ImageAnswer, type ImageResult, type ResultImage } from '../pipeline/result.ts';
 import type { Target } from '../pipeline/settings.ts';
@@ -35,7 +37,8 @@ export const responseNormalise = defineStage({
       throw new ConfigError('/strip_metadata', message);
     }
     const recoder = env.share('recoder', () => createRecoder({ atOnce: 2, maxWaiting: 256 }));
-    const services: Omit<Delivery, 'owed'> = { canHost, recoder, strip, pictures: env.pictures };
+    const { prices } = env.catalogue;
+    const services: Omit<Delivery, 'owed'> = { canHost, recoder, strip, pictures: env.pictures, prices };
 
     return async function responseNormalise(exchange) {
       const { target, reply: outcomes } = exchange;
@@ -64,6 +67,7 @@ export const responseNormalise = defineStage({
 /** What it takes to give pictures in another form. */
 interface Delivery {
   readonly pictures: PictureFetcher;
+  readonly prices: PriceBook;
   /** Whether the gateway can hand out links of its own. */
   readonly canHost: boolean;
   readonly recoder: Recoder;
@@ -103,9 +107,12 @@ async function resultOfOne(
   exchange: View,
   delivery: Delivery,
 ): Promise<ImageResult> {
-  const held = await holdBack(part.reply, exchange.attempts[part.attempt]);
+  const held = await holdBack(part.reply, (passed) => {
+    const told = { ...passed, size: undefined, quality: undefined, reportedNanoUsd: undefined };
+    noteDelivery(exchange.attempts[part.attempt], told, delivery.prices);
+  });
   const read = once(async () =>
-    inForm(await decoded({ ...part, reply: held.reply }, exchange), call, exchange, delivery),
+    inForm(await decoded({ ...part, reply: held.reply }, exchange, delivery), call, exchange, delivery),
   );
   let { passThrough } = held;
   if (passThrough === undefined) await read();
@@ -134,7 +141,7 @@ function once<Value>(make: () => Promise<Value>): () => Promise<Value> {
 async function answerOfAll(exchange: View, call: TargetCall, delivery: Delivery): Promise<ImageAnswer> {
   const { reply: outcomes } = exchange;
   const decoding = outcomes.map((outcome) =>
-    outcome.kind === 'failed' ? Promise.reject(outcome.error) : decoded(outcome, exchange),
+    outcome.kind === 'failed' ? Promise.reject(outcome.error) : decoded(outcome, exchange, delivery),
   );
   const { succeeded: answers, failures } = await whatSucceeds(decoding, exchange);
   const answer = merge(answers);
@@ -172,15 +179,21 @@ function tellMissing({ target, responseHeaders, log }: View, missing: number, fa
   log.warn('fewer pictures than asked for', { entity: target.entity.id, missing, errors: failures });
 }
 
-/** The provider's pictures; the attempt's record learns how many there are. */
-async function decoded(part: AnsweredPart, { target, attempts }: View): Promise<ImageAnswer> {
+/** The provider's pictures; the attempt's record learns how many there are, and what they cost. */
+async function decoded(
+  part: AnsweredPart,
+  { target, attempts }: View,
+  { prices }: Pick<Delivery, 'prices'>,
+): Promise<ImageAnswer> {
   const attempt = attempts[part.attempt];
   try {
     const answer = await target.entity.provider.decode(part.reply, part.call);
     checkBase64(answer);
-    const { images, usage, costNanoUsd } = answer;
-    if (attempt !== undefined) Object.assign(attempt, { images: images.length, usage, costNanoUsd });
-    return answer;
+    const sized = await withSize(answer);
+    const { images, usage, effective, costNanoUsd: reportedNanoUsd } = sized;
+    const { size, quality } = effective;
+    noteDelivery(attempt, { images: images.length, usage, size, quality, reportedNanoUsd }, prices);
+    return sized;
   } catch (error) {
     // An answer that broke off may have been billed; one that holds no picture delivered none.
     const answeredInVain =

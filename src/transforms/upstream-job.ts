@@ -1,6 +1,7 @@
 /** One request to a provider, and the job that it may become: sent, asked after, and called off when nobody waits for it. */
 import { bytesSource, collect } from '../body/byte-source.ts';
 import type { DispatchConfig } from '../generated/stages/dispatch.ts';
+import { priceQuestion } from '../budget/price-question.ts';
 import { GatewayError } from '../errors.ts';
 import type { Attempt, Exchange } from '../pipeline/exchange.ts';
 import type { Target } from '../pipeline/settings.ts';
@@ -36,7 +37,7 @@ export function createJobRunner(config: DispatchConfig, env: StageEnv): JobRunne
     async run(exchange, target, part, signal) {
       const { entity } = target;
       const { provider } = entity;
-      const attempt = startAttempt(exchange.attempts, target, env.clock.now());
+      const attempt = startAttempt(exchange.attempts, target, part, env);
       const place = exchange.attempts.length - 1;
       const line = createLine(target, credentials, { env, maxReplyBytes });
       const job: { cancel: WireRequest | undefined } = { cancel: undefined };
@@ -240,14 +241,19 @@ function createLine(
   };
 }
 
-function startAttempt(attempts: Attempt[], { entity, model }: Target, startedAtMs: number): Attempt {
+function startAttempt(attempts: Attempt[], target: Target, { call }: UpstreamPart, env: StageEnv): Attempt {
+  const { entity, model } = target;
+  const question = priceQuestion(target, call);
+  const most = env.catalogue.prices.estimate(question);
   const attempt: Attempt = {
     entity: entity.id,
     provider: entity.providerNames[0] ?? '',
     model,
-    startedAtMs,
+    startedAtMs: env.clock.now(),
     sent: false,
     status: undefined,
+    question,
+    mostNanoUsd: most.kind === 'priced' ? most.nanoUsd : undefined,
     images: undefined,
     usage: undefined,
     costNanoUsd: undefined,

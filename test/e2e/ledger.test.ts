@@ -65,7 +65,8 @@ describe('the ledger of a gateway [A13, A14]', () => {
       quality: 'high',
       input_tokens: expect.any(Number),
       output_tokens: expect.any(Number),
-      cost_usd: null,
+      // 50 tokens of text at $5, and two pictures as the provider counts them at $40, for a million.
+      cost_usd: '0.04249',
       status: 200,
       attempts: 1,
     });
@@ -99,7 +100,7 @@ describe('the ledger of a gateway [A13, A14]', () => {
     await apiError(generate('lost', { n: 2 }));
     await expect.poll(async () => (await rowOf('lost'))?.state, patience).toBe('estimated');
     expect(await rowOf('refused')).toMatchObject({ state: 'settled', images: 0, cost_usd: '0', status: 502 });
-    expect(await rowOf('lost')).toMatchObject({ state: 'estimated', images: 2, cost_usd: null, status: 502 });
+    expect(await rowOf('lost')).toMatchObject({ state: 'estimated', images: 2, cost_usd: '0.42212', status: 502 });
   });
 
   it('has no row for what was answered before anything was tried', async () => {

@@ -7,6 +7,7 @@ import type { LedgerRow } from '../../../src/stores/ledger.ts';
 import type { Store } from '../../../src/stores/store.ts';
 import { makeCaller } from '../../fixtures/budget.ts';
 import { makeAttempt, makeCall, makeExchange, makeRoute, makeTarget } from '../../fixtures/exchange.ts';
+import { priceQuestion } from '../../fixtures/prices.ts';
 import { recordingLog } from '../runtime/recording-log.ts';
 
 const nowMs = Date.parse('2026-11-18T12:00:00Z');
@@ -55,7 +56,8 @@ describe('recordCall', () => {
   });
 
   it('says that it is an estimate when an answer was lost', async () => {
-    const attempts = [makeAttempt({ images: undefined, status: undefined })];
+    const question = priceQuestion({ n: 3 });
+    const attempts = [makeAttempt({ question, images: undefined, status: undefined })];
     const slots = { call: makeCall({ parameters: { n: 3 } }) };
     await recordCall(makeExchange(slots, { attempts }), { ...answered, kind: 'failed' }, { store, clock });
     expect(await rows()).toMatchObject([{ state: 'estimated', images: 3, costNanoUsd: null, entity: 'main' }]);

@@ -2,15 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { costOf, imagesUsed, knownCost, tokensOf, triesOf } from '../../../src/budget/usage.ts';
 import type { Attempt } from '../../../src/pipeline/exchange.ts';
 import { makeAttempt } from '../../fixtures/exchange.ts';
+import { priceQuestion } from '../../fixtures/prices.ts';
 
 const lost = { images: undefined, status: undefined };
 const asked = 4;
 
-function used(lostCounts: boolean, ...attempts: readonly Partial<Attempt>[]): number {
-  const [only, ...others] = triesOf(attempts.map((attempt) => makeAttempt({ endedAtMs: 9, ...attempt })));
-  if (only === undefined || others.length > 0) throw new Error('This is not one try.');
-  return imagesUsed(only, asked, lostCounts);
-}
+const used = (...attempts: readonly Partial<Attempt>[]): number =>
+  imagesUsed(attempts.map((attempt) => makeAttempt({ question: priceQuestion({ n: asked }), ...attempt })));
 
 describe('imagesUsed', () => {
   it.each<[string, Partial<Attempt>, number]>([
@@ -22,17 +20,12 @@ describe('imagesUsed', () => {
     ['what was asked when the connection broke', lost, asked],
     ['what was asked when the answer could not be read', { images: undefined, status: 200 }, asked],
   ])('counts %s', (_what, attempt, images) => {
-    expect(used(true, attempt)).toBe(images);
+    expect(used(attempt)).toBe(images);
   });
 
-  it('counts nothing for a lost answer when it is told not to', () => {
-    expect(used(false, lost)).toBe(0);
-    expect(used(false, { images: 2 })).toBe(2);
-  });
-
-  it('counts no more than was asked when some answers of a fanned-out call are lost', () => {
-    expect(used(true, { images: 1 }, lost, lost, { images: 1 })).toBe(asked);
-    expect(used(false, { images: 1 }, lost, lost, { images: 1 })).toBe(2);
+  it('counts of a fanned-out call what came, and what was asked for with the requests whose answers were lost', () => {
+    const question = priceQuestion({ n: 1 });
+    expect(used({ question }, { question, ...lost }, { question, ...lost }, { question, images: 0 })).toBe(3);
   });
 });
 
@@ -58,8 +51,13 @@ describe('costOf', () => {
     expect(cost({ costNanoUsd: 5 }, lost)).toBeUndefined();
   });
 
-  it('goes by whatever knows what an attempt costs', () => {
-    expect(costOf([makeAttempt({ images: 3 })], ({ images = 0 }) => images * 40)).toBe(120);
+  it('counts the most that a lost answer may have cost', () => {
+    expect(cost({ costNanoUsd: 5 }, { ...lost, mostNanoUsd: 8 })).toBe(13);
+    expect(cost({ status: 503, images: undefined, mostNanoUsd: 8 })).toBe(0);
+  });
+
+  it('counts what a provider says that it billed for nothing', () => {
+    expect(cost({ images: 0, costNanoUsd: 3 })).toBe(3);
   });
 });
 
@@ -86,7 +84,7 @@ describe('knownCost', () => {
 
   it('is not known when something delivered without a word about it, or nothing did', () => {
     expect(cost({ costNanoUsd: 5 }, {})).toBeUndefined();
-    expect(cost({ images: undefined }, { costNanoUsd: 7 })).toBeUndefined();
+    expect(cost({ images: undefined, mostNanoUsd: 9 }, { costNanoUsd: 7 })).toBeUndefined();
     expect(cost({ images: 0 })).toBeUndefined();
     expect(cost()).toBeUndefined();
   });

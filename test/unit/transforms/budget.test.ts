@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { createPriceBook } from '../../../src/budget/pricing.ts';
 import { GatewayError } from '../../../src/errors.ts';
 import { compilePattern } from '../../../src/pattern.ts';
 import type { Attempt, ExchangeEnd, Slots } from '../../../src/pipeline/exchange.ts';
@@ -20,6 +21,7 @@ import {
   makeTarget,
   type TestExchange,
 } from '../../fixtures/exchange.ts';
+import { priceQuestion } from '../../fixtures/prices.ts';
 import { recordingLog, type RecordingLog } from '../runtime/recording-log.ts';
 
 const month = 'images/month/2026-11-01T00:00:00.000Z';
@@ -57,8 +59,15 @@ const second = makeTarget({ entity: makeEntity({ id: 'second', providerNames: ['
 
 type Handle = (exchange: TestExchange & Pick<Slots, 'caller' | 'call' | 'candidates'>) => Promise<void>;
 
+/** Two models with prices that are easy to add up. */
+const prices = createPriceBook([
+  { entity: 'main', model: 'gpt-image-2', per_image: 0.2 },
+  { entity: 'second', model: 'grok-imagine', per_image: 0.3 },
+]);
+const dollar = 1_000_000_000;
+
 function createStage(budgets: readonly Budget[], env: Partial<StageEnv> = {}): Handle {
-  const handle = budgetStage.create({}, makeStageEnv({ store, clock, log, ...env, catalogue: { budgets } }));
+  const handle = budgetStage.create({}, makeStageEnv({ store, clock, log, ...env, catalogue: { budgets, prices } }));
   return async (exchange) => void (await handle(exchange));
 }
 
@@ -79,7 +88,8 @@ async function call(
 ): Promise<void> {
   const exchange = request(options);
   await handle(exchange);
-  exchange.attempts.push(...attempts.map(makeAttempt));
+  const question = priceQuestion({ n: options.n ?? 1 });
+  exchange.attempts.push(...attempts.map((attempt) => makeAttempt({ question, ...attempt })));
   await exchange.finish(end);
 }
 
@@ -253,6 +263,97 @@ describe('settling', () => {
   });
 });
 
+describe('a budget in dollars', () => {
+  const inDollars = (usd: number, more: Partial<Budget> = {}): Budget =>
+    makeBudget({ limitImages: undefined, limitNanoUsd: usd * dollar, ...more });
+  const spent = (): Promise<CounterState> => store.read('budget/all/usd/month/2026-11-01T00:00:00.000Z/all');
+  const at = (target: typeof main, n: number) => ({
+    entity: target.entity.id,
+    model: target.model,
+    question: priceQuestion({ n }),
+  });
+
+  it('holds the most that the dearest candidate may cost, and settles what it did cost', async () => {
+    const handle = createStage([inDollars(1)]);
+    const exchange = request({ n: 3, candidates: [main, second] });
+    await handle(exchange);
+    expect(await spent()).toEqual({ settled: 0, held: 0.9 * dollar });
+    exchange.attempts.push(makeAttempt({ ...at(main, 3), images: 3, costNanoUsd: 0.6 * dollar }));
+    await exchange.finish();
+    expect(await spent()).toEqual({ settled: 0.6 * dollar, held: 0 });
+  });
+
+  it('counts a lost answer at the most that its request may have cost, unless the budget lets go of what is abandoned', async () => {
+    const attempt = { ...at(main, 1), ...lost, mostNanoUsd: 0.2 * dollar };
+    await call(createStage([inDollars(1)]), {}, [attempt], { kind: 'aborted', status: 499 });
+    expect(await spent()).toEqual({ settled: 0.2 * dollar, held: 0 });
+    await call(createStage([inDollars(1, { abandoned: 'release' })]), {}, [attempt], { kind: 'aborted', status: 499 });
+    expect(await spent()).toEqual({ settled: 0.2 * dollar, held: 0 });
+  });
+
+  it('says in dollars why there is no room', async () => {
+    const handle = createStage([inDollars(0.5)]);
+    await call(handle, { n: 2 }, [{ ...at(main, 2), images: 2, costNanoUsd: 0.4 * dollar }]);
+    await expect(handle(request())).rejects.toThrow(
+      'The budget `all` has no room for this call of up to $0.2: $0.4 of $0.5 are used.',
+    );
+  });
+
+  it('refuses a call to a model without a price, or lets it pass with a word in the log', async () => {
+    const nobody = makeTarget({ model: 'nobody-knows-this' });
+    await expect(createStage([inDollars(1)])(request({ candidates: [main, nobody] }))).rejects.toMatchObject({
+      code: 'unpriced_model',
+      param: 'model',
+    });
+    expect((await store.rows({ limit: 10 })).rows).toEqual([]);
+    const env = makeStageEnv({
+      store,
+      clock,
+      log,
+      catalogue: { budgets: [inDollars(0)], prices, unpriced: 'allow' },
+    });
+    await budgetStage.create({}, env)(request({ candidates: [nobody] }));
+    expect(log.lines).toMatchObject([{ level: 'warn', message: 'a call without a price is not counted in dollars' }]);
+    // A budget of pictures does not ask what they cost.
+    await createStage([makeBudget()])(request({ candidates: [nobody] }));
+  });
+
+  describe('asked for room for another try', () => {
+    const failed = { ...at(main, 1), ...lost, mostNanoUsd: 0.2 * dollar };
+    const tried = async (limit: number, attempt: Partial<Attempt>) => {
+      const exchange = request({ candidates: [main, second] });
+      await createStage([inDollars(limit)])(exchange);
+      exchange.attempts.push(makeAttempt(attempt));
+      const [gate, ...others] = exchange.gates;
+      expect(others).toEqual([]);
+      return { exchange, mayTry: await gate?.(second) };
+    };
+
+    it('has it already when the first try was not billed', async () => {
+      const { exchange, mayTry } = await tried(0.3, { ...failed, status: 500, images: 0 });
+      expect([mayTry, await spent()]).toEqual([true, { settled: 0, held: 0.3 * dollar }]);
+      exchange.attempts.push(makeAttempt({ ...at(second, 1), costNanoUsd: 0.25 * dollar }));
+      await exchange.finish();
+      expect(await spent()).toEqual({ settled: 0.25 * dollar, held: 0 });
+    });
+
+    it('reserves what the first try may have used up, and gives back what is not needed', async () => {
+      const { exchange, mayTry } = await tried(0.5, failed);
+      expect([mayTry, await spent()]).toEqual([true, { settled: 0, held: 0.5 * dollar }]);
+      exchange.attempts.push(makeAttempt({ ...at(second, 1), costNanoUsd: 0.25 * dollar }));
+      await exchange.finish();
+      expect(await spent()).toEqual({ settled: 0.45 * dollar, held: 0 });
+    });
+
+    it('says no when that does not fit, and the first try counts all the same', async () => {
+      const { exchange, mayTry } = await tried(0.4, failed);
+      expect([mayTry, await spent()]).toEqual([false, { settled: 0, held: 0.3 * dollar }]);
+      await exchange.finish({ kind: 'failed', status: 502 });
+      expect(await spent()).toEqual({ settled: 0.2 * dollar, held: 0 });
+    });
+  });
+});
+
 describe('the ledger', () => {
   const rows = async (): Promise<readonly LedgerRow[]> => (await store.rows({ limit: 100 })).rows;
   const usage = { inputTokens: 12, outputTokens: 1056, totalTokens: 1068 };
@@ -283,7 +384,8 @@ describe('the ledger', () => {
         quality: 'high',
         inputTokens: null,
         outputTokens: null,
-        costNanoUsd: null,
+        // The dearer of the two.
+        costNanoUsd: 0.9 * dollar,
         state: 'reserved',
         status: null,
         latencyMs: null,
