@@ -35,7 +35,9 @@ beforeAll(async () => {
         { entity: 'openai-main', model: 'odd', per_image: 0.017 },
         { entity: 'second', model: 'dear', per_image: 0.25 },
       ],
-      consumers: ['crowd', 'three', 'seven', 'odd', 'unpriced', 'lost', 'tight', 'partial', 'tokens'].map(consumer),
+      consumers: ['crowd', 'three', 'seven', 'odd', 'unpriced', 'lost', 'tight', 'partial', 'tokens', 'fair'].map(
+        consumer,
+      ),
       budgets: [
         budget('crowd', 2.5),
         budget('three', 0.3),
@@ -46,6 +48,7 @@ beforeAll(async () => {
         budget('tight', 0.3),
         budget('partial', 5, { limit: { usd: 5, images: 100 } }),
         budget('tokens', 5),
+        budget('fair', 2.5, { abandoned: 'release' }),
       ],
     }),
   });
@@ -56,11 +59,17 @@ afterAll(async () => {
   await second.close();
 });
 
-const ask = (id: string, body: object, headers: Readonly<Record<string, string>> = {}): Promise<Response> =>
+const ask = (
+  id: string,
+  body: object,
+  headers: Readonly<Record<string, string>> = {},
+  signal: AbortSignal | null = null,
+): Promise<Response> =>
   postJson(
     `${gateway.url}/v1/images/generations`,
     { model: 'openai-main/cents', prompt: 'a lighthouse', ...body },
     { authorization: `Bearer ${keyOf(id)}`, ...headers },
+    { signal },
   );
 
 async function outcomes(calls: readonly Promise<Response>[]): Promise<Readonly<Record<string, number>>> {
@@ -163,6 +172,33 @@ describe('a budget in dollars', () => {
     expect(nanoOf(await settledRows('tight'))).toBe(100_000_000);
     // Nothing is held any more for the try that was not made.
     await expect.poll(async () => outcomes([ask('tight', {})]), patience).toEqual({ answered: 1 });
+  });
+
+  it('is never falsely refused: failed and abandoned calls give back what they did not use [R11]', async () => {
+    for (let index = 0; index < 180; index += 1) main.next({ status: 500, body: {} });
+    for (let round = 0; round < 9; round += 1) {
+      const calls = Array.from({ length: 20 }, () => ask('fair', {}));
+      expect(Object.keys(await outcomes(calls))).not.toContain('answered');
+    }
+    // Answered, but nobody is there any more: nothing is known of what was billed, and this budget lets go of it.
+    main.always({ hold: new Promise(() => {}) });
+    const leaving = new AbortController();
+    const before = main.requests.length;
+    const left = Array.from({ length: 20 }, () =>
+      ask('fair', {}, {}, leaving.signal).then(
+        () => 'answered',
+        () => 'left',
+      ),
+    );
+    await main.until(() => main.requests.length === before + 20);
+    leaving.abort();
+    expect(new Set(await Promise.all(left))).toEqual(new Set(['left']));
+    main.always(undefined);
+    await expect.poll(() => ledgerRows(gateway, 'consumer=fair&state=reserved'), { timeout: 6_000 }).toEqual([]);
+    expect(await outcomes(Array.from({ length: 26 }, () => ask('fair', {})))).toEqual({
+      answered: 25,
+      budget_exceeded: 1,
+    });
   });
 
   it('stands beside one of pictures, and each has its own count', async () => {
