@@ -1,4 +1,4 @@
-import { mkdirSync, realpathSync } from 'node:fs';
+import { closeSync, fdatasyncSync, mkdirSync, openSync, realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { migrations } from './sqlite-schema.ts';
@@ -17,7 +17,8 @@ export function openStateFile(file: string): DatabaseSync {
   mkdirSync(dirname(file), { recursive: true });
   const database = new DatabaseSync(file, { timeout: patienceMs });
   try {
-    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
+    database.exec('PRAGMA journal_mode = WAL');
+    setSync(database, 'FULL');
     if (pragma(database, 'journal_mode') !== 'wal') {
       throw new Error('The state file is on a file system that SQLite cannot keep a write-ahead log on.');
     }
@@ -85,7 +86,28 @@ export function truePath(file: string): string {
   }
 }
 
-/** Runs work that writes in one transaction: when this returns, the disk has it; when it throws, nothing has happened. */
+/**
+ * When a transaction is over: `FULL`, when the disk has it; `NORMAL`, when the system has it.
+ * https://www.sqlite.org/pragma.html#pragma_synchronous
+ */
+export function setSync(database: DatabaseSync, synchronous: 'FULL' | 'NORMAL'): void {
+  database.exec(`PRAGMA synchronous = ${synchronous}`);
+}
+
+/** Returns when the disk has everything that was written ahead. */
+export function syncLog(file: string): void {
+  const log = openSync(`${file}-wal`, 'r');
+  try {
+    fdatasyncSync(log);
+  } finally {
+    closeSync(log);
+  }
+}
+
+/**
+ * Runs work that writes in one transaction: when this returns, the disk has it (see `setSync`); when it throws, nothing has
+ * happened.
+ */
 export function inTransaction<Value>(database: DatabaseSync, work: () => Value): Value {
   beginWriting(database);
   try {

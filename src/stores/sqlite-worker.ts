@@ -1,11 +1,12 @@
 /**
- * The thread that writes the SQLite file. It runs each order in one transaction and answers when the disk has it. It keeps
- * nothing in memory but the open file, so it can never be ahead of the disk.
+ * The thread that writes the SQLite file. It runs each order in one transaction and answers when the disk has it; to
+ * reservations, for which callers wait, as soon as the system has it. So the process may die at any moment and nothing is
+ * lost; a machine that dies may lose what was reserved in the last moment before.
  */
 import { workerData } from 'node:worker_threads';
 import { perform, type StoreAnswer, type StoreRequest } from './requests.ts';
 import { createSqliteBooks, createSqliteSweeper } from './sqlite-books.ts';
-import { inTransaction, openStateFile } from './sqlite-file.ts';
+import { inTransaction, openStateFile, setSync, syncLog } from './sqlite-file.ts';
 import { migrations } from './sqlite-schema.ts';
 import { forgetOwner, isAlive, ownersBeside } from './sqlite-owner.ts';
 import { serveOrders, type OrderHandler } from './thread-worker.ts';
@@ -36,6 +37,9 @@ export type WorkerAnswer =
   /** How many were settled or forgotten; `more`: there may be others. */
   | { readonly kind: 'count'; readonly count: number; readonly more: boolean };
 
+/** Milliseconds after which the disk has a reservation, unless another transaction has taken it there by then. */
+const latestSyncMs = 10;
+
 serveOrders(() => createHandler(workerData));
 
 function createHandler({ file, owner: self }: WorkerSettings): OrderHandler<WorkerOrder, WorkerAnswer> {
@@ -57,13 +61,39 @@ function createHandler({ file, owner: self }: WorkerSettings): OrderHandler<Work
     return { kind: 'count', count, more: counts.includes(limit) };
   }
 
+  let syncing: NodeJS.Timeout | undefined;
+
+  /** Runs work in a transaction that the disk has a little later. */
+  function inHaste<Value>(work: () => Value): Value {
+    setSync(database, 'NORMAL');
+    try {
+      const value = inTransaction(database, work);
+      syncing ??= setTimeout(() => {
+        syncing = undefined;
+        syncLog(file);
+      }, latestSyncMs);
+      return value;
+    } finally {
+      setSync(database, 'FULL');
+    }
+  }
+
+  /** Runs work in a transaction that the disk has at once, and with it all that was written before. */
+  function durably<Value>(work: () => Value): Value {
+    const value = inTransaction(database, work);
+    clearTimeout(syncing);
+    syncing = undefined;
+    return value;
+  }
+
   return {
     handle(order) {
       if (order.kind === 'batch') {
         const run = (): StoreAnswer[] => order.requests.map((request) => perform(books, request));
         books.nowMs = order.nowMs;
-        const onlyReads = order.requests.every(({ kind }) => kind === 'read');
-        return { kind: 'answers', answers: onlyReads ? run() : inTransaction(database, run) };
+        if (order.requests.every(({ kind }) => kind === 'read')) return { kind: 'answers', answers: run() };
+        const areWaitedFor = order.requests.every(({ kind }) => kind === 'read' || kind === 'reserve');
+        return { kind: 'answers', answers: areWaitedFor ? inHaste(run) : durably(run) };
       }
       if (order.kind === 'sweep') {
         books.nowMs = order.nowMs;
@@ -78,6 +108,9 @@ function createHandler({ file, owner: self }: WorkerSettings): OrderHandler<Work
       inTransaction(database, () => database.exec(`PRAGMA user_version = ${migrations.length}`));
       return { kind: 'count', count: 0, more: false };
     },
-    close: () => database.close(),
+    close() {
+      clearTimeout(syncing);
+      database.close();
+    },
   };
 }
