@@ -1,4 +1,5 @@
 /** From an exchange to its row in the ledger, at the beginning and at the end. */
+import { printableText } from '../log-values.ts';
 import type { ImageCall, TargetCall } from '../pipeline/call.ts';
 import type { Exchange, ExchangeEnd } from '../pipeline/exchange.ts';
 import type { PriceBook } from '../pipeline/prices.ts';
@@ -62,8 +63,8 @@ function whoAndWhere({ id, startedAtMs, caller, route, call, candidates }: Ledge
     consumer: caller?.consumer?.id ?? null,
     user: caller?.consumer?.user ?? null,
     team: caller?.consumer?.team ?? null,
-    session: caller?.session ?? null,
-    endUser: caller?.endUser ?? call?.parameters.user ?? null,
+    session: shown(caller?.session),
+    endUser: shown(caller?.endUser ?? call?.parameters.user),
     route: route.id,
     alias: candidates?.find(({ alias }) => alias !== undefined)?.alias ?? null,
     operation: call?.operation ?? null,
@@ -79,10 +80,15 @@ function targetMembers(subject: LedgerSubject, tried: Try | undefined) {
   return {
     entity: last?.entity ?? found?.target.entity.id ?? null,
     provider: last?.provider ?? found?.target.entity.providerNames[0] ?? null,
-    model: last?.model ?? found?.target.model ?? null,
-    size: parameters?.size ?? null,
-    quality: parameters?.quality ?? null,
+    model: shown(last?.model ?? found?.target.model),
+    size: shown(parameters?.size),
+    quality: shown(parameters?.quality),
   } satisfies Partial<LedgerRow>;
+}
+
+/** What callers write, without the pictures that it may hold. */
+function shown(text: string | undefined): string | null {
+  return text === undefined ? null : printableText(text);
 }
 
 /** The call as each candidate would get it. */

@@ -6,6 +6,7 @@ import { gatewayConfig, openAiEntity, openAiRoutes, sandboxEntity } from '../fix
 import { startPictureHost, type PictureHost } from '../fixtures/picture-host.ts';
 import { dataUri, maskPng, png, randomPng } from '../fixtures/pictures.ts';
 import { formOf, postJson, startSetting, type Setting } from '../fixtures/setting.ts';
+import { ledgerRows } from '../fixtures/usage.ts';
 
 /** What might be a picture: base64 in either alphabet for so long. */
 const run = /[A-Za-z0-9+/=_-]{256,}/;
@@ -161,6 +162,17 @@ describe('a picture is not shown', () => {
 
   it('but leaves a note of its kind, size and digest', () => {
     expect(setting.gateway.output.stdout()).toMatch(/\[base64, \d+ characters, sha256 [0-9a-f]{12}\]/);
+  });
+
+  it('in the ledger either, whatever callers write where it keeps texts', async () => {
+    const short = secret.slice(0, 900);
+    const members = { user: picture.slice(0, 900), quality: short, model: `sandbox/${short}` };
+    await (await send(setting, { ...edit, ...members })).arrayBuffer();
+    const headers = { 'x-pinhole-session-id': forUrls.slice(0, 900), 'x-pinhole-user-id': forUrls.slice(0, 900) };
+    await (await postJson(urlOf(setting), edit, headers)).arrayBuffer();
+    const rows = JSON.stringify(await ledgerRows(setting.gateway));
+    expect(rows).toContain('[data-uri, ');
+    expect(run.exec(rows)?.[0]).toBeUndefined();
   });
 
   it('in a log for people either, at any of these', async () => {
