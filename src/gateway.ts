@@ -22,8 +22,9 @@ import { stopPainter } from './images/painter.ts';
 import { silentLog, type RootLogger } from './log.ts';
 import { createRegistry, type Registry } from './pipeline/registry.ts';
 import type { Catalogue } from './pipeline/settings.ts';
-import type { Clock } from './pipeline/stage.ts';
+import type { Clock, ServiceConnector } from './pipeline/stage.ts';
 import { providers } from './providers/index.ts';
+import { createAlertOutbox } from './runtime/alert-outbox.ts';
 import { systemClock } from './runtime/clock.ts';
 import { compile, type Snapshot } from './runtime/compile.ts';
 import { importExtensions } from './runtime/extensions.ts';
@@ -73,6 +74,8 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
   const snapshots = createSnapshotHolder<Snapshot>(log);
   const shutdown = new AbortController();
   const forward = createForwarder();
+  const services = createServiceConnector();
+  const alerts = createAlertOutbox({ clock, services, log, random: Math.random });
   const requests = createHandler({ snapshots, clock, log, shutdown: shutdown.signal });
   const listeners = createListeners({ onRequest: requests.handle, log });
   let inForce: GatewayFile | undefined;
@@ -94,14 +97,8 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
     },
     capabilities: (model) => describeCapabilities(snapshots.current().catalogue, model),
     reload: reloader.request,
-    async withImages(use) {
-      const lease = snapshots.acquire();
-      try {
-        return await use(lease.value.env.blobs);
-      } finally {
-        lease.release();
-      }
-    },
+    withBudgets: (use) => withSnapshot(({ catalogue, env }) => use({ budgets: catalogue.budgets, store: env.store })),
+    withImages: (use) => withSnapshot(({ env }) => use(env.blobs)),
     token: () => inForce?.admin.token ?? '',
     log,
   });
@@ -114,6 +111,15 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
     options: () => ({ ledgerKeptMs: inForce?.ledger.keep }),
   });
 
+  async function withSnapshot<Value>(use: (snapshot: Snapshot) => Promise<Value>): Promise<Value> {
+    const lease = snapshots.acquire();
+    try {
+      return await use(lease.value);
+    } finally {
+      lease.release();
+    }
+  }
+
   async function load(digestInForce: string | undefined): Promise<LoadOutcome> {
     const read = await readConfig({ path: configPath, env });
     const { digest, files } = read;
@@ -123,7 +129,7 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
     const { config, tls } = loaded;
 
     const built = await buildOnLease(resources, async (lease) => {
-      const env = await openServices({ config, registry, lease, clock, log, ...network(forward) });
+      const env = await openServices({ config, registry, lease, clock, log, alerts, ...network(forward, services) });
       const compiled = compile({ config, registry, share: lease.use, createClient, services: env });
       if (compiled.kind === 'invalid') await lease.release();
       return { compiled, env, lease };
@@ -209,9 +215,12 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
       await watcher.close();
       await reloader.close();
       const graceMs = inForce?.server.timeouts.drain ?? 0;
+      const untilMs = clock.monotonic() + graceMs;
       const giveUp = clock.timer(graceMs, () => shutdown.abort());
       await Promise.all([listeners.drain(graceMs + lastWordsMs), requests.idle()]);
       giveUp.cancel();
+      // What the last requests have raised gets a moment even when they took all of the time.
+      await alerts.close(Math.max(lastWordsMs, untilMs - clock.monotonic()));
       await upkeep.stop();
       await adminListeners.drain(0);
       await close();
@@ -276,8 +285,7 @@ function createClient(): ReturnType<typeof createHttpClient> {
   return createHttpClient({ connectTimeoutMs });
 }
 
-function network(forward: ReturnType<typeof createForwarder>) {
-  const services = createServiceConnector();
+function network(forward: ReturnType<typeof createForwarder>, services: ServiceConnector) {
   return { forward, services, createPictureFetcher, spoolDirectory: join(tmpdir(), 'pinhole') };
 }
 

@@ -1,4 +1,4 @@
-/** The admin listener: health, readiness, status, usage, reload and hosted images. It is never part of the public listener. */
+/** The admin listener: health, readiness, status, usage, budgets, reload and hosted images. It is never part of the public listener. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import { GatewayError, toGatewayError } from '../errors.ts';
@@ -9,6 +9,7 @@ import { errorResponse, sendResponse } from '../http/reply.ts';
 import type { Logger } from '../log.ts';
 import { jsonResponse, type BodyResponse } from '../pipeline/response.ts';
 import type { BooksReader } from '../stores/ledger.ts';
+import { answerBudgets, resetBudget, type BudgetBooks } from './budgets.ts';
 import { deleteImage, listImages } from './images.ts';
 import { answerRows, answerUsage } from './usage.ts';
 
@@ -23,6 +24,8 @@ export interface AdminSources {
   /** @param model a model to ask about in place of those that are known */
   capabilities(model: string | null): object;
   reload(trigger: ReloadTrigger): Promise<ReloadResult>;
+  /** Does something with the budgets in force, and keeps their books open meanwhile. */
+  withBudgets<Value>(use: (books: BudgetBooks) => Promise<Value>): Promise<Value>;
   /** Does something with the hosted images, and keeps their place open meanwhile. */
   withImages<Value>(use: (blobs: BlobStore) => Promise<Value>): Promise<Value>;
   /** Empty: none is asked for. */
@@ -37,7 +40,7 @@ export interface Readiness {
   readonly stateWorks: boolean;
 }
 
-/** @param rest what comes after the path of a route that ends in a slash, decoded */
+/** @param rest what stands in the place of the route's `*`, decoded; empty without one */
 type Endpoint = (sources: AdminSources, query: URLSearchParams, rest: string) => BodyResponse | Promise<BodyResponse>;
 
 interface AdminRoute {
@@ -47,7 +50,7 @@ interface AdminRoute {
   readonly answer: Endpoint;
 }
 
-/** By path; one that ends in a slash is for whatever comes after it. */
+/** By path; a `*` is one segment, whatever it says. */
 const routes = new Map<string, AdminRoute>([
   ['/healthz', { methods: ['GET', 'HEAD'], open: true, answer: () => jsonResponse(200, { status: 'ok' }) }],
   ['/readyz', { methods: ['GET', 'HEAD'], open: true, answer: readiness }],
@@ -55,9 +58,11 @@ const routes = new Map<string, AdminRoute>([
   ['/api/capabilities', { methods: ['GET'], open: false, answer: capabilities }],
   ['/api/usage', { methods: ['GET'], open: false, answer: usage }],
   ['/api/usage/rows', { methods: ['GET'], open: false, answer: usageRows }],
+  ['/api/budgets', { methods: ['GET'], open: false, answer: budgets }],
+  ['/api/budgets/*/reset', { methods: ['POST'], open: false, answer: budgetReset }],
   ['/api/reload', { methods: ['POST'], open: false, answer: reload }],
   ['/api/images', { methods: ['GET'], open: false, answer: images }],
-  ['/api/images/', { methods: ['DELETE'], open: false, answer: image }],
+  ['/api/images/*', { methods: ['DELETE'], open: false, answer: image }],
 ]);
 
 function readiness(sources: AdminSources): BodyResponse {
@@ -78,6 +83,18 @@ async function usage(sources: AdminSources, query: URLSearchParams): Promise<Bod
 
 async function usageRows(sources: AdminSources, query: URLSearchParams): Promise<BodyResponse> {
   return jsonResponse(200, await answerRows(sources.books(), query, sources.now()));
+}
+
+async function budgets({ withBudgets, now }: AdminSources, query: URLSearchParams): Promise<BodyResponse> {
+  return jsonResponse(200, await withBudgets((books) => answerBudgets(books, query, now())));
+}
+
+async function budgetReset(
+  { withBudgets, now }: AdminSources,
+  query: URLSearchParams,
+  id: string,
+): Promise<BodyResponse> {
+  return jsonResponse(200, await withBudgets((books) => resetBudget(books, id, query, now())));
 }
 
 async function reload(sources: AdminSources): Promise<BodyResponse> {
@@ -128,12 +145,17 @@ async function respond(
 }
 
 function findRoute(path: string): { readonly route: AdminRoute; readonly rest: string } | undefined {
-  const exact = path.endsWith('/') ? undefined : routes.get(path);
-  if (exact !== undefined) return { route: exact, rest: '' };
-  const at = path.lastIndexOf('/') + 1;
-  const route = routes.get(path.slice(0, at));
-  const rest = decode(path.slice(at));
-  return route === undefined || rest === undefined || rest === '' ? undefined : { route, rest };
+  const segments = path.split('/');
+  for (const [pattern, route] of routes) {
+    const wanted = pattern.split('/');
+    const at = wanted.indexOf('*');
+    if (segments.length !== wanted.length || !wanted.every((name, index) => index === at || name === segments[index])) {
+      continue;
+    }
+    const rest = decode(segments[at] ?? '');
+    if (at < 0 || (rest !== undefined && rest !== '')) return { route, rest: rest ?? '' };
+  }
+  return undefined;
 }
 
 function decode(text: string): string | undefined {

@@ -31,6 +31,7 @@ export function openExchange(given: {
     attempts: [],
     gates: [],
     ledgerIds: new Set(),
+    budgets: [],
     timings: new Map(),
     caller: { ...anonymous, ...callerLabels(given.request.headers) },
     defer: (work) => void deferred.push(work),

@@ -174,6 +174,8 @@ async function bodyOf(
   return renderImages(await result.read(), response, {
     call,
     attempts: exchange.attempts,
+    budgets: exchange.budgets,
+    log: exchange.log,
     elapsedMs: clock.monotonic() - reception.startedAtMs,
     nowSeconds: Math.floor(clock.now() / 1000),
     host: hostFor(exchange, snapshot, clock),

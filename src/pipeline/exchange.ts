@@ -86,6 +86,25 @@ export interface Attempt {
 /** Says whether a call may be tried at a further target. @throws the signal's reason */
 export type TryGate = (target: Target) => Promise<boolean>;
 
+/** A counter of a budget that counts the call of an exchange. */
+export interface CountedBudget {
+  readonly id: string;
+  /** What the budget has a counter for each value of, and the value; undefined: it has one for all. */
+  readonly per: string | undefined;
+  readonly value: string | undefined;
+  /** `images`, or `usd`, which is counted in nano-dollars. */
+  readonly unit: string;
+  readonly limit: number;
+  /** Milliseconds since 1970; infinite when the window has no end. */
+  readonly windowEndMs: number;
+  /**
+   * What counts against the limit by now: calls that are over, what this one has come to, and the most that others under
+   * way may come to. Undefined when no target is counted here that was tried.
+   * @throws GatewayError overloaded
+   */
+  used(): Promise<number | undefined>;
+}
+
 /** One request on its way through a pipeline. Read by stages; changed only by what they return. */
 export interface Exchange {
   /** The request id, the caller's own if it was sane. */
@@ -110,6 +129,8 @@ export interface Exchange {
   readonly gates: TryGate[];
   /** Under which ids a stage keeps this request in the ledger. While there are none, the gateway writes a row at the end. */
   readonly ledgerIds: Set<string>;
+  /** The budgets that a stage has reserved on, for whoever is to be told. */
+  readonly budgets: CountedBudget[];
   /**
    * Registers work for afterwards. It runs exactly once, last in first out, after the last byte of the answer, whatever
    * the end was. A failure in it is logged and keeps none of the others from running.

@@ -1,5 +1,6 @@
 import type { AddressRanges } from '../ip-address.ts';
 import type { ModelFilter } from '../model-filter.ts';
+import type { NameList } from '../name-list.ts';
 import type { JsonValue } from '../json.ts';
 import type { Secret } from '../secret.ts';
 import type { KnownModel, Provider } from '../providers/provider.ts';
@@ -114,21 +115,43 @@ export interface Budget {
   readonly timeZone: string;
   readonly scope: BudgetScope;
   /** One counter for each value of this; undefined: one counter for all. */
-  readonly per: 'consumer' | 'user' | 'team' | 'model' | 'provider' | 'route' | undefined;
+  readonly per: 'consumer' | 'user' | 'team' | 'end_user' | 'model' | 'provider' | 'entity' | 'route' | undefined;
   readonly onExceed: 'block' | 'warn';
+  /** Percent of the limit that are worth an alert, lowest first. */
+  readonly alertAt: readonly number[];
   /** What becomes of a reservation whose client left while the provider may have been at work. */
   readonly abandoned: 'settle' | 'release';
 }
 
-export type BudgetWindow = 'hour' | 'day' | 'week' | 'month' | 'year' | 'lifetime';
+export type BudgetWindow = WindowUnit | RollingWindow;
+
+/** Windows that begin by the calendar of the budget's time zone. */
+export type WindowUnit = 'hour' | 'day' | 'week' | 'month' | 'year' | 'lifetime';
+
+/** The time that has just passed. */
+export interface RollingWindow {
+  readonly rollingMs: number;
+}
+
+/** Where alerts go. */
+export interface AlertWebhook {
+  readonly url: string;
+  /** Lower-case names. */
+  readonly headers: Readonly<Record<string, Secret>>;
+  /** What requests are signed with; undefined: they are not. */
+  readonly secret: Secret | undefined;
+  /** Milliseconds for one try. */
+  readonly timeoutMs: number;
+}
 
 /** Undefined lists hold for everything; those that are given must all match. */
 export interface BudgetScope {
-  readonly consumers: ReadonlySet<string> | undefined;
-  readonly users: ReadonlySet<string> | undefined;
-  readonly teams: ReadonlySet<string> | undefined;
-  readonly providers: ReadonlySet<string> | undefined;
-  readonly routes: ReadonlySet<string> | undefined;
+  readonly consumers: NameList | undefined;
+  readonly users: NameList | undefined;
+  readonly teams: NameList | undefined;
+  readonly providers: NameList | undefined;
+  readonly entities: NameList | undefined;
+  readonly routes: NameList | undefined;
   readonly models: ModelFilter | undefined;
 }
 
@@ -203,6 +226,8 @@ export interface Catalogue {
   /** By the SHA-256 of the key, in lower-case hexadecimal, those that are not valid any more included. Empty: the gateway is open. */
   readonly consumersByKeyHash: ReadonlyMap<string, ConsumerKey>;
   readonly budgets: readonly Budget[];
+  /** Undefined: alerts are in the log alone. */
+  readonly alertWebhook: AlertWebhook | undefined;
   readonly prices: PriceBook;
   /** What becomes of a call without a price where a budget counts dollars. */
   readonly unpriced: 'reject' | 'allow';

@@ -7,7 +7,7 @@ import type { Secret } from '../secret.ts';
 import type { Store } from '../stores/store.ts';
 import type { Exchange, ExchangeView, SlotName, Slots } from './exchange.ts';
 import type { GatewayResponse } from './response.ts';
-import type { Catalogue, ForwardSettings, Route } from './settings.ts';
+import type { AlertWebhook, Catalogue, ForwardSettings, Route } from './settings.ts';
 import type { WireJson } from './upstream.ts';
 
 /**
@@ -125,6 +125,7 @@ export interface StageEnv {
   readonly forward: Forwarder;
   readonly pictures: PictureFetcher;
   readonly services: ServiceConnector;
+  readonly alerts: AlertOutbox;
   readonly spool: SpoolSettings;
   /**
    * Something that outlives a reload: the same key gives the same value for as long as some snapshot uses it.
@@ -221,6 +222,11 @@ export interface Service {
    * @throws ServiceFailure, or the signal's reason
    */
   ask(question: ServiceQuestion, signal: AbortSignal): Promise<unknown>;
+  /**
+   * Posts a document, once, and resolves when it is answered with a 2xx status, whatever else the answer says.
+   * @throws ServiceFailure, or the signal's reason
+   */
+  tell(message: ServiceQuestion, signal: AbortSignal): Promise<void>;
   /** Lets what is under way finish. */
   close(): Promise<void>;
 }
@@ -235,7 +241,10 @@ export interface ServiceQuestion {
   readonly signature?: ServiceSignature | undefined;
 }
 
-/** https://www.standardwebhooks.com, the headers `webhook-id`, `webhook-timestamp` and `webhook-signature`. */
+/**
+ * https://www.standardwebhooks.com, the headers `webhook-id`, `webhook-timestamp` and `webhook-signature`; and in one header
+ * `x-pinhole-signature: t=TIMESTAMP,v1=HEX`, the HMAC-SHA256 of the timestamp, a dot and the body.
+ */
 export interface ServiceSignature {
   /** `whsec_` and the key in base64, or any text, whose bytes are the key. */
   readonly secret: Secret;
@@ -248,6 +257,16 @@ export interface ServiceSignature {
 /** A service that could not be reached, or gave no proper answer. The message is for the log only. */
 export class ServiceFailure extends Error {
   override readonly name = 'ServiceFailure';
+}
+
+/** The way out for alerts. It outlives every reload. Implemented in `runtime/alert-outbox.ts`. */
+export interface AlertOutbox {
+  /**
+   * Takes an alert, and returns at once. It is delivered in the background, with several tries; what cannot be delivered
+   * is in the log.
+   * @param id tells a receiver that it has had an alert before
+   */
+  post(webhook: AlertWebhook, id: string, document: WireJson): void;
 }
 
 /** Where uploads go that are too large to keep in memory. */

@@ -5,7 +5,14 @@ import { OperatorError } from '../errors.ts';
 import type { GatewayFile } from '../generated/gateway.ts';
 import { silentLog, type Logger } from '../log.ts';
 import type { Registry } from '../pipeline/registry.ts';
-import type { Clock, Forwarder, PictureFetcher, ServiceConnector, SpoolSettings } from '../pipeline/stage.ts';
+import type {
+  AlertOutbox,
+  Clock,
+  Forwarder,
+  PictureFetcher,
+  ServiceConnector,
+  SpoolSettings,
+} from '../pipeline/stage.ts';
 import { Secret } from '../secret.ts';
 import type { BooksReader } from '../stores/ledger.ts';
 import type { Store, StoreDefinition } from '../stores/store.ts';
@@ -21,6 +28,7 @@ export interface ServiceSources {
   readonly log: Logger;
   readonly forward: Forwarder;
   readonly services: ServiceConnector;
+  readonly alerts: AlertOutbox;
   createPictureFetcher(options: {
     readonly spool: SpoolSettings;
     readonly log: Logger;
@@ -46,6 +54,7 @@ export async function openServices(sources: ServiceSources): Promise<StageServic
     blobs: await openBlobs(sources),
     forward: sources.forward,
     services: sources.services,
+    alerts: sources.alerts,
     pictures: openPictures(sources, spool),
   };
 }
@@ -92,7 +101,8 @@ export const inertServices: StageServices = {
   },
   forward: { forward: neverCalled },
   pictures: { check: neverCalled, vouch: neverCalled, fetchAll: neverCalled, fetch: neverCalled },
-  services: { connect: () => ({ ask: neverCalled, close: () => Promise.resolve() }) },
+  services: { connect: () => ({ ask: neverCalled, tell: neverCalled, close: () => Promise.resolve() }) },
+  alerts: { post: neverCalled },
 };
 
 function openStore({ config, registry, lease, clock }: ServiceSources): Promise<Store> {

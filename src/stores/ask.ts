@@ -22,7 +22,7 @@ export function askingMethods(queue: Pick<RequestQueue, 'ask'>): AskedMethods {
       await queue.ask({ kind: 'record', id, row });
     },
     reset: async (counter) => stateOf(await queue.ask({ kind: 'reset', counter })),
-    read: async (counter) => stateOf(await queue.ask({ kind: 'read', counter })),
+    read: async (counter, range) => stateOf(await queue.ask({ kind: 'read', counter, range })),
   };
 }
 

@@ -1,6 +1,6 @@
 import { OperatorError } from '../errors.ts';
 import { askingMethods } from './ask.ts';
-import { estimate, StoreMisuse, type Books, type HeldAmount } from './books.ts';
+import { comesAfter, estimate, isInRange, StoreMisuse, type Books, type HeldAmount } from './books.ts';
 import type { Counter, CountersQuery } from './ledger.ts';
 import { createMemoryLedger, type MemoryLedger } from './memory-ledger.ts';
 import { storeClosed } from './queue.ts';
@@ -100,6 +100,15 @@ function createTables(now: () => number): MemoryTables {
       const { settled, held } = counters.get(counter) ?? untouched;
       return { settled, held };
     },
+    sum(range) {
+      const state = { settled: 0, held: 0 };
+      for (const [counter, { settled, held }] of counters) {
+        if (!isInRange(counter, range)) continue;
+        state.settled += settled;
+        state.held += held;
+      }
+      return state;
+    },
     hold({ counter, amount, expiresAtMs }) {
       const entry = counters.get(counter);
       if (entry === undefined) counters.set(counter, { settled: 0, held: amount, expiresAtMs });
@@ -163,9 +172,4 @@ function createTables(now: () => number): MemoryTables {
       if (ledgerKeptMs !== undefined) ledger.forget(nowMs - ledgerKeptMs);
     },
   };
-}
-
-/** By code points, as databases compare. */
-function comesAfter(text: string, other: string): boolean {
-  return Buffer.compare(Buffer.from(text), Buffer.from(other)) > 0;
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { OperatorError } from '../errors.ts';
 import { askingMethods } from './ask.ts';
+import { endOfPrefix } from './books.ts';
 import {
   countersStatement,
   readCounter,
@@ -224,15 +225,24 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
   return {
     ...askingMethods(queue),
     ...createReader(reports),
-    async read(counter) {
+    async read(counter, range) {
       if (closing !== undefined) throw storeClosed();
       try {
         await prepare();
-        const [found] = await link.query({
-          name: 'pinhole-read',
-          text: 'SELECT settled, held FROM pinhole_counters WHERE counter = $1',
-          values: [counter],
-        });
+        const [found] = await link.query(
+          range === undefined
+            ? {
+                name: 'pinhole-read',
+                text: 'SELECT settled, held FROM pinhole_counters WHERE counter = $1',
+                values: [counter],
+              }
+            : {
+                name: 'pinhole-sum',
+                text: `SELECT sum(settled) AS settled, sum(held) AS held
+                         FROM pinhole_counters WHERE counter >= $1 AND counter < $2`,
+                values: [range.from, endOfPrefix(range.prefix)],
+              },
+        );
         return { settled: Number(found?.['settled'] ?? 0), held: Number(found?.['held'] ?? 0) };
       } catch (error) {
         health.healthy = false;

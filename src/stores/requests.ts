@@ -2,7 +2,7 @@
 import * as rules from './books.ts';
 import { StoreMisuse, type Books } from './books.ts';
 import type { RecordedRow, RowOutcome } from './ledger.ts';
-import type { CounterState, Hold, Reservation, ReservationTerms } from './store.ts';
+import type { CounterRange, CounterState, Hold, Reservation, ReservationTerms } from './store.ts';
 
 export type StoreRequest =
   | {
@@ -22,7 +22,7 @@ export type StoreRequest =
   | { readonly kind: 'estimate'; readonly id: string }
   | { readonly kind: 'record'; readonly id: string; readonly row: RecordedRow }
   | { readonly kind: 'reset'; readonly counter: string }
-  | { readonly kind: 'read'; readonly counter: string };
+  | { readonly kind: 'read'; readonly counter: string; readonly range: CounterRange | undefined };
 
 export type StoreAnswer =
   | Reservation
@@ -61,6 +61,9 @@ function answer(books: Books, request: StoreRequest): StoreAnswer {
     case 'reset':
       return { kind: 'state', state: rules.reset(books, request.counter) };
     case 'read':
-      return { kind: 'state', state: books.read(request.counter) };
+      return {
+        kind: 'state',
+        state: request.range === undefined ? books.read(request.counter) : books.sum(request.range),
+      };
   }
 }

@@ -1,6 +1,6 @@
 /** The tables of the SQLite file, as the rules see them. All of it runs within a transaction of the caller's. */
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
-import { estimate, type Books, type RowCompletion } from './books.ts';
+import { endOfPrefix, estimate, type Books, type RowCompletion } from './books.ts';
 import { ledgerColumns, ledgerMembers } from './ledger-columns.ts';
 import type { LedgerRow } from './ledger.ts';
 
@@ -12,6 +12,12 @@ export interface SqliteBooks extends Books {
 /** @param owner of the reservations that are made */
 export function createSqliteBooks(database: DatabaseSync, owner: string): SqliteBooks {
   const readCounter = database.prepare('SELECT settled, held FROM counters WHERE counter = ?');
+  // Each counter is bounded, but their sum may be more than a number holds exactly.
+  const sumCounters = database.prepare(
+    `SELECT min(coalesce(sum(settled), 0), ${Number.MAX_SAFE_INTEGER}) AS settled,
+            min(coalesce(sum(held), 0), ${Number.MAX_SAFE_INTEGER}) AS held
+       FROM counters WHERE counter >= ? AND counter < ?`,
+  );
   const addHold = database.prepare(
     `INSERT INTO counters (counter, settled, held, expires_at_ms) VALUES (?, 0, ?, ?)
        ON CONFLICT (counter) DO UPDATE SET held = held + excluded.held`,
@@ -62,6 +68,10 @@ export function createSqliteBooks(database: DatabaseSync, owner: string): Sqlite
     read(counter) {
       const row = readCounter.get(counter);
       return { settled: Number(row?.['settled'] ?? 0), held: Number(row?.['held'] ?? 0) };
+    },
+    sum({ prefix, from }) {
+      const row = sumCounters.get(from, endOfPrefix(prefix));
+      return { settled: Number(row?.['settled']), held: Number(row?.['held']) };
     },
     hold({ counter, amount, expiresAtMs }) {
       addHold.run(counter, amount, expiresAtMs ?? null);

@@ -70,6 +70,9 @@ const services: Parameters<typeof makeStageEnv>[0] = {
         signal.throwIfAborted();
         return { allow: true };
       },
+      async tell(_message, signal) {
+        signal.throwIfAborted();
+      },
       close: () => Promise.resolve(),
     }),
   },

@@ -7,7 +7,7 @@ import type { ByteText, ImagePayload, SpooledFile } from '../../../src/images/pa
 import { isJsonObject } from '../../../src/json.ts';
 import type { ImagesResponse } from '../../../src/pipeline/response.ts';
 import type { ImageAnswer } from '../../../src/pipeline/result.ts';
-import { makeCall } from '../../fixtures/exchange.ts';
+import { makeCall, silentLog } from '../../fixtures/exchange.ts';
 
 /** What the caller wants when it says nothing. */
 export const json: ImagesResponse = {
@@ -83,6 +83,8 @@ export function contextOf(given: Partial<RenderContext> = {}): RenderContext {
   return {
     call: makeCall(),
     attempts: [],
+    budgets: [],
+    log: silentLog,
     elapsedMs: 0,
     nowSeconds: 1_763_123_456,
     host: hostIn(fakeBlobs()),

@@ -49,6 +49,7 @@ function bench() {
         log: silentLog,
         forward: env.forward,
         services: env.services,
+        alerts: env.alerts,
         createPictureFetcher: () => env.pictures,
         spoolDirectory: '/nonexistent',
       });
