@@ -33,7 +33,7 @@ import { inertServices, openServices } from './runtime/services.ts';
 import { retiredModels } from './runtime/retired-models.ts';
 import { createSnapshotHolder } from './runtime/snapshot.ts';
 import { createUpkeep } from './runtime/upkeep.ts';
-import { stores } from './stores/index.ts';
+import { limiters, stores } from './stores/index.ts';
 import { stages } from './transforms/index.ts';
 
 export interface GatewayOptions {
@@ -67,7 +67,7 @@ export interface GatewayOverview {
 }
 
 /** Everything that comes with the gateway. */
-export const builtIn = createRegistry({ stages, providers, stores, blobStores });
+export const builtIn = createRegistry({ stages, providers, stores, limiters, blobStores });
 
 export function createGateway({ configPath, env, log, clock = systemClock }: GatewayOptions): Gateway {
   const resources = createResources(log);
@@ -85,9 +85,10 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
   const reloader = createReloader({ load, watch: watcher.watch, log, clock });
   const adminHandler = createAdminHandler({
     readiness() {
-      if (inForce === undefined || stopping) return { ready: false, stateWorks: true };
-      const stateWorks = snapshots.current().env.store.healthy();
-      return { ready: stateWorks || inForce.on_state_failure === 'allow', stateWorks };
+      if (inForce === undefined || stopping) return { ready: false, stateWorks: true, limitsWork: true };
+      const { store, limiter } = snapshots.current().env;
+      const [stateWorks, limitsWork] = [store.healthy(), limiter.healthy()];
+      return { ready: (stateWorks && limitsWork) || inForce.on_state_failure === 'allow', stateWorks, limitsWork };
     },
     books: () => snapshots.current().env.store,
     now: clock.now,
@@ -132,6 +133,7 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
       const env = await openServices({ config, registry, lease, clock, log, alerts, ...network(forward, services) });
       const compiled = compile({ config, registry, share: lease.use, createClient, services: env });
       if (compiled.kind === 'invalid') await lease.release();
+      else await env.limiter.prepared();
       return { compiled, env, lease };
     });
     const { compiled, lease } = built;

@@ -38,6 +38,8 @@ export interface Readiness {
   readonly ready: boolean;
   /** Whether the state can be written to. Where calls go on without it, the gateway is ready all the same. */
   readonly stateWorks: boolean;
+  /** The same of what requests are counted in against their rate limits. */
+  readonly limitsWork: boolean;
 }
 
 /** @param rest what stands in the place of the route's `*`, decoded; empty without one */
@@ -66,11 +68,14 @@ const routes = new Map<string, AdminRoute>([
 ]);
 
 function readiness(sources: AdminSources): BodyResponse {
-  const { ready, stateWorks } = sources.readiness();
-  const state = stateWorks ? {} : { state: 'failing' };
+  const { ready, stateWorks, limitsWork } = sources.readiness();
+  const failing = {
+    ...(stateWorks ? {} : { state: 'failing' }),
+    ...(limitsWork ? {} : { rate_limits: 'failing' }),
+  };
   return ready
-    ? jsonResponse(200, { status: 'ready', ...state })
-    : jsonResponse(503, { status: 'not ready', ...state });
+    ? jsonResponse(200, { status: 'ready', ...failing })
+    : jsonResponse(503, { status: 'not ready', ...failing });
 }
 
 function capabilities(sources: AdminSources, query: URLSearchParams): BodyResponse {

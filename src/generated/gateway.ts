@@ -15,7 +15,11 @@ export interface GatewayFile {
    */
   state: string;
   /**
-   * What becomes of a call for pictures while the state cannot be written to. reject: it is refused with 503 before anything is sent. allow: it goes on, and is counted nowhere but in the log.
+   * Where requests are counted against rate limits. state: with the state, so for all processes that share it. process: in the memory of each process, for itself alone. Or redis://USER:PASSWORD@HOST:PORT/DATABASE, with rediss: over TLS. Absent: state.
+   */
+  rate_limits?: string;
+  /**
+   * What becomes of a call while the state cannot be written to, or of one that cannot be counted against its rate limits. reject: it is refused with 503 before anything is sent. allow: it goes on, and is counted nowhere but in the log.
    */
   on_state_failure: 'reject' | 'allow';
   ledger: LedgerFile;

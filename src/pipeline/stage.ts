@@ -4,6 +4,7 @@ import type { Logger } from '../log.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import type { BytesPayload, FilePayload, LinkPayload } from '../images/payload.ts';
 import type { Secret } from '../secret.ts';
+import type { Limiter } from '../stores/limiter.ts';
 import type { Store } from '../stores/store.ts';
 import type { Exchange, ExchangeView, SlotName, Slots } from './exchange.ts';
 import type { GatewayResponse } from './response.ts';
@@ -121,6 +122,8 @@ export interface StageEnv {
   /** A number from 0 up to but not including 1. */
   random(): number;
   readonly store: Store;
+  /** What requests are counted in against limits. A stage with limits says so at load with `prepare`. */
+  readonly limiter: Limiter;
   readonly blobs: BlobStore;
   readonly forward: Forwarder;
   readonly pictures: PictureFetcher;

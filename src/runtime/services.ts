@@ -15,6 +15,7 @@ import type {
 } from '../pipeline/stage.ts';
 import { Secret } from '../secret.ts';
 import type { BooksReader } from '../stores/ledger.ts';
+import type { Limiter } from '../stores/limiter.ts';
 import type { Store, StoreDefinition } from '../stores/store.ts';
 import type { StageServices } from './compile.ts';
 import { startImageSweeper } from './image-sweeper.ts';
@@ -51,6 +52,7 @@ export async function openServices(sources: ServiceSources): Promise<StageServic
     spool,
     random: Math.random,
     store: await openStore(sources),
+    limiter: createLimiter(sources),
     blobs: await openBlobs(sources),
     forward: sources.forward,
     services: sources.services,
@@ -91,6 +93,14 @@ export const inertServices: StageServices = {
     healthy: neverCalled,
     close: neverCalled,
   },
+  limiter: {
+    prepare() {},
+    prepared: neverCalled,
+    take: neverCalled,
+    leave: neverCalled,
+    healthy: neverCalled,
+    close: neverCalled,
+  },
   blobs: {
     put: neverCalled,
     open: neverCalled,
@@ -114,6 +124,26 @@ function openStore({ config, registry, lease, clock }: ServiceSources): Promise<
     () => definition.open(location, { now: clock.now, patient: config.on_state_failure === 'allow' }),
     closeWhenOpen,
   );
+}
+
+/** Whatever it counts in is opened when a stage has limits; one that cannot be reached keeps no file from going live. */
+function createLimiter({ config, registry, lease, clock, log }: ServiceSources): Limiter {
+  const { scheme, location } = split(limitsAddress(config));
+  return lease.use(
+    `limits:${scheme}:${hash('sha256', location)}`,
+    () => {
+      const definition = registry.limiters.get(scheme);
+      if (definition === undefined) throw unknownScheme('rate_limits', scheme, registry.limiters);
+      return definition.create(location, { clock, log });
+    },
+    (limiter) => limiter.close(),
+  );
+}
+
+/** Who shares a state shares its limits, unless the file says otherwise. */
+function limitsAddress({ state, rate_limits: place = 'state' }: GatewayFile): string {
+  if (place === 'state') return state;
+  return place === 'process' ? 'process:' : place;
 }
 
 /** Opens the books of a file for reading, as another process keeps them. @throws OperatorError when there are none */

@@ -60,6 +60,20 @@ const migrations: readonly string[] = [
      attempts      bigint NOT NULL
    ) WITH (fillfactor = 85);
    CREATE INDEX pinhole_ledger_by_time ON pinhole_ledger (at_ms, number);`,
+
+  // What rate limits have counted. It may be lost when the server crashes, so no commit waits for the disk. A row of the
+  // first table is also the lock of the places of its name.
+  `CREATE UNLOGGED TABLE pinhole_limits (
+     name          text COLLATE "C" PRIMARY KEY,
+     us            bigint NOT NULL,
+     fraction      bigint NOT NULL
+   ) WITH (fillfactor = 50);
+   CREATE UNLOGGED TABLE pinhole_places (
+     name          text COLLATE "C" NOT NULL,
+     holder        text COLLATE "C" NOT NULL,
+     expires_at_us bigint NOT NULL,
+     PRIMARY KEY (name, holder)
+   );`,
 ];
 
 /** Any number that nobody else on the database is likely to lock. */

@@ -56,7 +56,7 @@ beforeEach(async () => {
   reloads = [];
   result = { kind: 'applied', revision: 2, diff: ['+ route edit'] };
   sources = {
-    readiness: () => ({ ready: true, stateWorks: true }),
+    readiness: () => ({ ready: true, stateWorks: true, limitsWork: true }),
     books: () => books,
     now: () => noon,
     capabilities: (model) => ({ asked: model }),
@@ -74,7 +74,7 @@ beforeEach(async () => {
 
 describe('health', () => {
   it('is told as long as the process can answer, ready or not', async () => {
-    sources = { ...sources, readiness: () => ({ ready: false, stateWorks: true }) };
+    sources = { ...sources, readiness: () => ({ ready: false, stateWorks: true, limitsWork: true }) };
     expect(await ask('/healthz')).toEqual([200, { status: 'ok' }]);
   });
 
@@ -88,15 +88,17 @@ describe('health', () => {
 describe('readiness', () => {
   it('is whether requests are being taken', async () => {
     expect(await ask('/readyz')).toEqual([200, { status: 'ready' }]);
-    sources = { ...sources, readiness: () => ({ ready: false, stateWorks: true }) };
+    sources = { ...sources, readiness: () => ({ ready: false, stateWorks: true, limitsWork: true }) };
     expect(await ask('/readyz')).toEqual([503, { status: 'not ready' }]);
   });
 
   it('says when the state does not work, whether or not that matters', async () => {
-    sources = { ...sources, readiness: () => ({ ready: false, stateWorks: false }) };
+    sources = { ...sources, readiness: () => ({ ready: false, stateWorks: false, limitsWork: true }) };
     expect(await ask('/readyz')).toEqual([503, { status: 'not ready', state: 'failing' }]);
-    sources = { ...sources, readiness: () => ({ ready: true, stateWorks: false }) };
+    sources = { ...sources, readiness: () => ({ ready: true, stateWorks: false, limitsWork: true }) };
     expect(await ask('/readyz')).toEqual([200, { status: 'ready', state: 'failing' }]);
+    sources = { ...sources, readiness: () => ({ ready: false, stateWorks: true, limitsWork: false }) };
+    expect(await ask('/readyz')).toEqual([503, { status: 'not ready', rate_limits: 'failing' }]);
   });
 });
 
