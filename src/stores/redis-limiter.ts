@@ -13,7 +13,7 @@ import {
 import { createSharedLimiter, type BackendContext, type LimitBackend } from './shared-limiter.ts';
 
 /** Milliseconds for a connection. */
-const connectMs = 2_500;
+const connectMs = 3_000;
 
 /** Commands that wait for an answer: what comes beyond them would wait too long anyway. */
 const mostCommands = 20_000;

@@ -29,10 +29,10 @@ export interface BackendContext {
 }
 
 /** Milliseconds that a request waits. */
-const answerMs = 1_000;
+const answerMs = 2_000;
 
 /** Milliseconds for a try to open what is to be counted in. */
-const probeMs = 3_000;
+const probeMs = 5_000;
 
 /** While it fails it is tried again and again, at first after so many milliseconds, at last after so many. */
 const firstPauseMs = 100;
@@ -42,6 +42,15 @@ const usualPruneMs = 60_000;
 const pruneMs = 5_000;
 
 const usualLeaseMs = 15_000;
+
+/**
+ * When there is no place, it is looked again after so many milliseconds. Who has its answer from one process, and asks
+ * another one at once, may be faster than the word that its place is free.
+ */
+const secondLooksMs = [20, 60, 120];
+
+/** Demands that look again at the same time; more of them would mean that there really are no places. */
+const mostLooking = 50;
 
 /** Places that are to be given back when it works again; the others come back with their leases. */
 const mostLate = 10_000;
@@ -63,6 +72,7 @@ export function createSharedLimiter(
   let state: 'asleep' | 'opening' | 'working' | 'failing' = 'asleep';
   let failure: unknown;
   let tries = 0;
+  let looking = 0;
   let attempting: Promise<void> | undefined;
   let closing: Promise<void> | undefined;
 
@@ -151,6 +161,23 @@ export function createSharedLimiter(
     leaving.delete(giving);
   }
 
+  /** Takes what is demanded, and looks again for places that somebody may be about to leave. */
+  async function takePatiently(demand: NamedDemand, signal: AbortSignal): Promise<Verdict> {
+    let verdict = await takeNow(demand, signal);
+    if (verdict.kind !== 'full' || looking >= mostLooking) return verdict;
+    looking += 1;
+    try {
+      for (const pauseMs of secondLooksMs) {
+        await unlessAborted(new Promise<void>((resolve) => void clock.timer(pauseMs, resolve)), signal);
+        verdict = await takeNow(demand, signal);
+        if (verdict.kind !== 'full') break;
+      }
+      return verdict;
+    } finally {
+      looking -= 1;
+    }
+  }
+
   async function takeNow(demand: NamedDemand, signal: AbortSignal): Promise<Verdict> {
     if (state === 'asleep' || state === 'opening') await within(answerMs, prepare, signal);
     if (state === 'failing') throw failure;
@@ -193,7 +220,7 @@ export function createSharedLimiter(
       if (closing !== undefined) throw new Error('The limiter is closed.');
       const named = nameDemand(demand);
       try {
-        const verdict = await takeNow(named, signal);
+        const verdict = await takePatiently(named, signal);
         if (verdict.kind === 'taken' && named.places.length > 0) {
           const names = held.get(named.holder) ?? new Set<string>();
           for (const { name } of named.places) names.add(name);

@@ -41,6 +41,14 @@ function demand({ rates = [], places = [], holder = 'nobody' }: Asked): Demand {
   };
 }
 
+/** Opens a limiter as loading a file does. */
+async function opened(place: LimiterPlace, settings?: Partial<LimiterSettings>): Promise<Limiter> {
+  const limiter = place.open(settings);
+  limiter.prepare();
+  await limiter.prepared();
+  return limiter;
+}
+
 const take = (limiter: Limiter, asked: Asked): Promise<Verdict> => limiter.take(demand(asked), idle);
 
 const kinds = async (limiter: Limiter, ...all: readonly Asked[]): Promise<string[]> => {
@@ -53,7 +61,7 @@ export function limiterContract(name: string, newPlace: () => LimiterPlace): voi
   describe(`${name} limiter`, () => {
     it('takes units while there are any, and says what is left and how long to wait', async () => {
       const place = newPlace();
-      const limiter = place.open();
+      const limiter = await opened(place);
       const a = { rates: [['a']] } as const;
       const standing = async (): Promise<unknown> => {
         const verdict = await take(limiter, a);
@@ -76,7 +84,7 @@ export function limiterContract(name: string, newPlace: () => LimiterPlace): voi
     });
 
     it('counts keys and limits apart, and what costs more by what it costs', async () => {
-      const limiter = newPlace().open();
+      const limiter = await opened(newPlace());
       const large: Rate = { amount: 1_000_000_000, windowUs: 2_073_600_000_000, burst: 10 };
       expect(await take(limiter, { rates: [['a', 2]] })).toMatchObject({ standings: [{ remaining: 1 }] });
       expect(await take(limiter, { rates: [['a', 2]] })).toMatchObject({ kind: 'refused' });
@@ -88,7 +96,7 @@ export function limiterContract(name: string, newPlace: () => LimiterPlace): voi
     });
 
     it('takes from all rates or from none, and names the one that has room last', async () => {
-      const limiter = newPlace().open();
+      const limiter = await opened(newPlace());
       const day: Rate = { amount: 1, windowUs: 24 * hourUs, burst: 1 };
       expect(await kinds(limiter, { rates: [['a', 1, day]] }, { rates: [['b', 3]] })).toEqual(['taken', 'taken']);
       const refused = await take(limiter, { rates: [['b'], ['a', 1, day], ['c', 3]] });
@@ -98,7 +106,7 @@ export function limiterContract(name: string, newPlace: () => LimiterPlace): voi
     });
 
     it('gives places to so many holders, until they leave', async () => {
-      const limiter = newPlace().open();
+      const limiter = await opened(newPlace());
       const enter = (holder: string, key = 'a'): Promise<Verdict> => take(limiter, { places: [[key, 2]], holder });
       expect((await enter('x')).kind + (await enter('y')).kind).toBe('takentaken');
       expect(await enter('z')).toEqual({ kind: 'full', index: 0 });
@@ -114,8 +122,17 @@ export function limiterContract(name: string, newPlace: () => LimiterPlace): voi
       await limiter.close();
     });
 
+    it('has a place for who comes next as soon as it is left', async () => {
+      const limiter = await opened(newPlace());
+      for (let index = 0; index < 50; index += 1) {
+        expect(await kinds(limiter, { places: [['a', 1]], holder: `h${index}` })).toEqual(['taken']);
+        void limiter.leave(`h${index}`, [{ limit: 'places', key: 'a' }]);
+      }
+      await limiter.close();
+    });
+
     it('takes rates and places together, or none of them', async () => {
-      const limiter = newPlace().open();
+      const limiter = await opened(newPlace());
       await take(limiter, { places: [['full', 1]], holder: 'x' });
       const both = {
         rates: [['a', 3]],
@@ -133,7 +150,7 @@ export function limiterContract(name: string, newPlace: () => LimiterPlace): voi
     });
 
     it('lets through exactly as many of those that come at once', async () => {
-      const limiter = newPlace().open();
+      const limiter = await opened(newPlace());
       const hundred: Rate = { amount: 100, windowUs: 24 * hourUs, burst: 100 };
       const verdicts = await Promise.all(
         many(500, (index) => take(limiter, { rates: [['a', 1, hundred]], places: [['p', 60]], holder: `h${index}` })),
@@ -146,7 +163,7 @@ export function limiterContract(name: string, newPlace: () => LimiterPlace): voi
     });
 
     it('takes any text for a key', async () => {
-      const limiter = newPlace().open();
+      const limiter = await opened(newPlace());
       const keys = ['', ' ', 'a\0b', '\uD800', 'ü'.repeat(10_000), "'; DROP TABLE moments; --"];
       for (const key of keys) {
         const asked: Asked = { rates: [[key, 2]], places: [[key, 1]] };
@@ -156,7 +173,7 @@ export function limiterContract(name: string, newPlace: () => LimiterPlace): voi
     });
 
     it('waits for nobody whose signal is aborted, and gives that one nothing', async () => {
-      const limiter = newPlace().open();
+      const limiter = await opened(newPlace());
       const gone = new Error('gone');
       await expect(limiter.take(demand({ rates: [['a', 3]] }), AbortSignal.abort(gone))).rejects.toBe(gone);
       const leaving = new AbortController();
@@ -180,8 +197,7 @@ export function sharedLimiterContract(name: string, newPlace: () => SharedLimite
   describe(`${name} limiter, shared`, () => {
     it('lets exactly 100 of 600 through that come to three openings at once', async () => {
       const place = newPlace();
-      const limiters = many(3, async () => place.open());
-      const openings = await Promise.all(limiters);
+      const openings = await Promise.all(many(3, () => opened(place)));
       const hundred: Rate = { amount: 100, windowUs: 24 * hourUs, burst: 100 };
       const verdicts = await Promise.all(
         many(600, (index) => take(at(openings, index % 3), { rates: [['a', 1, hundred]] })),
@@ -200,7 +216,7 @@ export function sharedLimiterContract(name: string, newPlace: () => SharedLimite
       expect(counts.reduce((sum, [rates = 0]) => sum + rates, 0)).toBe(100);
       expect(counts.reduce((sum, [, places = 0]) => sum + places, 0)).toBe(10);
 
-      const limiter = place.open({ leaseMs });
+      const limiter = await opened(place, { leaseMs });
       const enter = (index: number) => take(limiter, { places: [['a', 10]], holder: `new ${index}` });
       // Who is alive renews its leases.
       const aliveSinceMs = performance.now();
@@ -215,17 +231,28 @@ export function sharedLimiterContract(name: string, newPlace: () => SharedLimite
 
     it('counts on when it is opened again', async () => {
       const place = newPlace();
-      const first = place.open();
+      const first = await opened(place);
       await take(first, { rates: [['a', 2]] });
       await first.close();
-      const second = place.open();
+      const second = await opened(place);
       expect(await take(second, { rates: [['a']] })).toMatchObject({ standings: [{ remaining: 0 }] });
       await second.close();
     });
 
+    it('has a place, that was left in one opening, for who comes to the next', async () => {
+      const place = newPlace();
+      const openings = await Promise.all(many(2, () => opened(place)));
+      for (let index = 0; index < 30; index += 1) {
+        const limiter = at(openings, index % 2);
+        expect(await kinds(limiter, { places: [['a', 1]], holder: `h${index}` })).toEqual(['taken']);
+        void limiter.leave(`h${index}`, [{ limit: 'places', key: 'a' }]);
+      }
+      await Promise.all(openings.map((limiter) => limiter.close()));
+    });
+
     it('takes keys in any order without anybody waiting in a circle', async () => {
       const place = newPlace();
-      const openings = await Promise.all(many(3, async () => place.open()));
+      const openings = await Promise.all(many(3, () => opened(place)));
       const keys = ['e', 'a', 'd', 'b', 'c'];
       const wide: Rate = { amount: 1000, windowUs: 24 * hourUs, burst: 1000 };
       const verdicts = await Promise.all(
@@ -254,7 +281,7 @@ export function sharedLimiterContract(name: string, newPlace: () => SharedLimite
 
     it('makes nobody wait longer than for a whole burst when the clock is set back', async () => {
       const place = newPlace();
-      const limiter = place.open();
+      const limiter = await opened(place);
       await take(limiter, {
         rates: [
           ['a', 1],
@@ -271,7 +298,7 @@ export function sharedLimiterContract(name: string, newPlace: () => SharedLimite
       expect(await kinds(limiter, { rates: [['a', 3]] })).toEqual(['taken']);
       await limiter.close();
       // Whose process is gone had a lease to a time that is now far away.
-      const next = place.open();
+      const next = await opened(place);
       expect(await kinds(next, { places: [['p', 1]], holder: 'y' })).toEqual(['full']);
       await place.moveClock(60_000);
       expect(await kinds(next, { places: [['p', 1]], holder: 'y' })).toEqual(['taken']);
@@ -280,7 +307,7 @@ export function sharedLimiterContract(name: string, newPlace: () => SharedLimite
 
     it('forgets what has come back', async () => {
       const place = newPlace();
-      const limiter = place.open({ pruneEveryMs: 50, leaseMs: 500 });
+      const limiter = await opened(place, { pruneEveryMs: 50, leaseMs: 500 });
       const quick: Rate = { amount: 1, windowUs: 1000, burst: 1 };
       for (let index = 0; index < 20; index += 1) {
         await take(limiter, { rates: [[`k${index}`, 1, quick]], places: [['p', 100]], holder: `h${index}` });
