@@ -1,9 +1,12 @@
 import { setImmediate } from 'node:timers/promises';
-import { unlessAborted } from '../unless-aborted.ts';
 
 /** Gathers orders into transactions: whatever arrives while one is under way goes into the next. */
 export interface Batches<Order, Answer> {
-  /** An order whose signal is aborted before its turn comes is never run. @throws what `run` throws, the signal's reason */
+  /**
+   * An order whose signal is aborted before its turn comes is never run. One that is being run is waited for, since
+   * somebody has to hear what has come of it.
+   * @throws what `run` throws, the signal's reason
+   */
   ask(order: Order, signal: AbortSignal): Promise<Answer>;
   /** Resolves when nothing is under way any more. */
   idle(): Promise<void>;
@@ -28,7 +31,9 @@ export function createBatches<Order, Answer>(
     // Lets those that come in the same turn into the batch.
     await setImmediate();
     while (waiting.length > 0) {
-      const batch = waiting.splice(0, maxBatch).filter(({ signal }) => !signal.aborted);
+      const next = waiting.splice(0, maxBatch);
+      const batch = next.filter(({ signal }) => !signal.aborted);
+      for (const { signal, reject } of next) if (signal.aborted) reject(signal.reason);
       if (batch.length > 0) await runBatch(batch);
     }
     pumping = undefined;
@@ -49,7 +54,7 @@ export function createBatches<Order, Answer>(
       const { promise, resolve, reject } = Promise.withResolvers<Answer>();
       waiting.push({ order, signal, resolve, reject });
       pumping ??= pump();
-      return unlessAborted(promise, signal);
+      return promise;
     },
     async idle() {
       await pumping;
