@@ -6,7 +6,7 @@ import type { Demand, Limiter, LimiterSettings, Place, Verdict } from './limiter
 
 /** Where processes count together. Nothing is opened before the first probe. Signals say that nobody waits any more. */
 export interface LimitBackend {
-  /** Opens what is not open, and finds out whether it takes anything. One call at a time. */
+  /** Opens what is not open, and finds out whether it takes anything. One call at a time, but one that never ends is given up. */
   probe(): Promise<void>;
   take(demand: NamedDemand, signal: AbortSignal): Promise<Verdict>;
   leave(holder: string, names: readonly string[], signal: AbortSignal): Promise<void>;
@@ -75,6 +75,7 @@ export function createSharedLimiter(
   let looking = 0;
   let attempting: Promise<void> | undefined;
   let closing: Promise<void> | undefined;
+  const end = new AbortController();
 
   async function within<Value>(
     milliseconds: number,
@@ -104,7 +105,7 @@ export function createSharedLimiter(
   }
 
   function attempt(): Promise<void> {
-    attempting ??= within(probeMs, () => backend.probe())
+    attempting ??= within(probeMs, () => backend.probe(), end.signal)
       .then(works, fail)
       .finally(() => {
         attempting = undefined;
@@ -208,13 +209,15 @@ export function createSharedLimiter(
   async function shut(): Promise<void> {
     for (const timer of timers.values()) timer.cancel();
     timers.clear();
+    end.abort();
     await Promise.all([attempting, ...leaving]);
     if (state !== 'asleep') await backend.close();
   }
 
   return {
     prepare: () => void prepare(),
-    prepared: async () => attempting,
+    // Whatever it may be: a file does not wait for a network for long.
+    prepared: () => within(answerMs, async () => attempting).catch(() => undefined),
     async take(demand, signal) {
       signal.throwIfAborted();
       if (closing !== undefined) throw new Error('The limiter is closed.');
