@@ -15,6 +15,7 @@ import { guard } from '../../src/transforms/guard.ts';
 import { listModels } from '../../src/transforms/list-models.ts';
 import { parse } from '../../src/transforms/parse.ts';
 import { providerTransform } from '../../src/transforms/provider-transform.ts';
+import { createProcessLimiter } from '../../src/stores/process-limiter.ts';
 import { rateLimit } from '../../src/transforms/rate-limit.ts';
 import { responseNormalise } from '../../src/transforms/response-normalise.ts';
 import { routeResolve } from '../../src/transforms/route-resolve.ts';
@@ -105,7 +106,7 @@ stageContract({
 stageContract({
   definition: rateLimit,
   config: { requests: 100, images: 100, concurrency: 100, window: 60_000, per: 'consumer', limits: [] },
-  env: makeStageEnv(),
+  env: makeStageEnv({ limiter: createProcessLimiter({ clock: makeStageEnv().clock }) }),
   exchange: (signal) => makeExchange({ caller: makeCaller(), call: makeCall(), target }, { signal }),
 });
 

@@ -101,7 +101,8 @@ describe.each(places)('two gateways %s', (_name, newPlace) => {
     expect(await statusOf(generate(other))).toBe(429);
     answered.resolve();
     const statuses = await Promise.all(calls);
-    expect(statuses.toSorted()).toEqual([200, 200, 200, 429, 429, 429, 429, 429, 429, 429]);
+    expect(statuses.filter((status) => status === 200)).toHaveLength(3);
+    expect(statuses.filter((status) => status === 429)).toHaveLength(7);
 
     fake.always({ hold: new Promise(() => {}) });
     const begun = fake.requests.length;
@@ -269,9 +270,8 @@ describe('a Redis', () => {
 it('counts in each process for itself where the file says so', async () => {
   const place = { state: `sqlite:${join(folder, 'shared.db')}`, rate_limits: 'process' };
   const [one, other] = await startTwo(config(place, { requests: 1, window: '1d' }));
-  expect(
-    await Promise.all([one, one, other].map((gateway) => statusOf(generate(gateway)))).then((all) => all.toSorted()),
-  ).toEqual([200, 200, 429]);
+  expect([await statusOf(generate(one)), await statusOf(generate(other))]).toEqual([200, 200]);
+  expect([await statusOf(generate(one)), await statusOf(generate(other))]).toEqual([429, 429]);
   await Promise.all([one.stop(), other.stop()]);
 });
 
