@@ -18,8 +18,8 @@ const maxBatch = 500;
 /** Milliseconds for a statement. */
 const statementMs = 1_000;
 
-/** Rows that are forgotten at once. */
-const mostForgotten = 10_000;
+/** Rows that are forgotten at once, for which others wait some milliseconds. */
+const mostForgotten = 2_000;
 
 /** A transaction that was in the way of another one is run again so many times in all. */
 const mostTries = 3;
@@ -74,9 +74,9 @@ function createBackend(location: string, { leaseMs }: BackendContext): LimitBack
         values: [places.map(({ name }) => name), places.map(({ holder }) => holder), leaseUs],
       });
     },
-    async prune() {
-      await forget('pinhole_limits', 'us');
-      await forget('pinhole_places', 'expires_at_us');
+    async prune(signal) {
+      while (!signal.aborted && (await forget('pinhole_limits', 'us')));
+      while (!signal.aborted && (await forget('pinhole_places', 'expires_at_us')));
     },
     async close() {
       await batches.idle();
@@ -84,13 +84,17 @@ function createBackend(location: string, { leaseMs }: BackendContext): LimitBack
     },
   };
 
-  /** Several processes may do it at once; each takes what the others have not locked. */
-  async function forget(table: string, column: string): Promise<void> {
-    await link.query({
-      text: `DELETE FROM ${table} WHERE ctid = ANY (ARRAY (
-               SELECT ctid FROM ${table} WHERE ${column} < ${nowText} - $1 LIMIT $2 FOR UPDATE SKIP LOCKED))`,
+  /** Several processes may do it at once; each takes what the others have not locked. Whether there may be more. */
+  async function forget(table: string, column: string): Promise<boolean> {
+    const [gone] = await link.query({
+      text: `WITH gone AS (
+               DELETE FROM ${table} WHERE ctid = ANY (ARRAY (
+                 SELECT ctid FROM ${table} WHERE ${column} < ${nowText} - $1 LIMIT $2 FOR UPDATE SKIP LOCKED))
+               RETURNING 1)
+             SELECT count(*) AS count FROM gone`,
       values: [toleranceUs, mostForgotten],
     });
+    return Number(gone?.['count']) === mostForgotten;
   }
 }
 

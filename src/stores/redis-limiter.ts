@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto';
 import type { NamedDemand } from './limit-rules.ts';
 import type { LimiterDefinition } from './limiter.ts';
 import {
@@ -8,6 +7,7 @@ import {
   renewScript,
   takeCall,
   takeScript,
+  type Script,
   type ScriptCall,
 } from './redis-scripts.ts';
 import { createSharedLimiter, type BackendContext, type LimitBackend } from './shared-limiter.ts';
@@ -49,13 +49,13 @@ function createBackend(address: string, { leaseMs, lost }: BackendContext): Limi
   }
 
   /** Scripts are sent once, and then called by their digest. */
-  async function run(script: string, call: ScriptCall): Promise<unknown> {
+  async function run({ text, digest }: Script, call: ScriptCall): Promise<unknown> {
     const connection = ready();
     try {
-      return await connection.evalSha(hash('sha1', script), call);
+      return await connection.evalSha(digest, call);
     } catch (error) {
       if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
-      return connection.eval(script, call);
+      return connection.eval(text, call);
     }
   }
 

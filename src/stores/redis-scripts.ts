@@ -2,6 +2,7 @@
  * The rules of `limit-rules.ts` once more, in Lua, for Redis runs a script in one step. Its numbers are doubles, so a span of
  * time is two of them: microseconds, and a fraction of one in parts of which `amount` make one. Both are whole and exact.
  */
+import { hash } from 'node:crypto';
 import { createMeter, longestWait, type Rate } from '../gcra.ts';
 import { toleranceUs, type NamedDemand, type NamedRate } from './limit-rules.ts';
 import type { Verdict } from './limiter.ts';
@@ -15,6 +16,14 @@ const rateKey = (name: string): string => `${prefix}:rate:${name}`;
 
 export const placesKey = (name: string): string => `${prefix}:places:${name}`;
 
+export interface Script {
+  readonly text: string;
+  /** What a server calls it that has seen it. */
+  readonly digest: string;
+}
+
+const scriptOf = (text: string): Script => ({ text, digest: hash('sha1', text) });
+
 /** What a script is called with. */
 export interface ScriptCall {
   readonly keys: string[];
@@ -25,7 +34,7 @@ export interface ScriptCall {
  * Answers 0 when all is taken or 1 when a rate has no room, then for each rate the microseconds and the fraction that were used
  * before; or 2 and the index of what there is no more place for.
  */
-export const takeScript = `
+export const takeScript = scriptOf(`
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local rates, places, lease, tolerance, holder =
@@ -90,10 +99,10 @@ end
 for index = 1, rates do
   put(KEYS[index], now + moments[index][1], moments[index][2])
 end
-return answer`;
+return answer`);
 
 /** Renews leases: for each key a holder. */
-export const renewScript = `
+export const renewScript = scriptOf(`
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local lease = tonumber(ARGV[1])
@@ -101,7 +110,7 @@ for index, key in ipairs(KEYS) do
   redis.call('ZADD', key, string.format('%.0f', now + lease), ARGV[index + 1])
   redis.call('PEXPIRE', key, math.ceil(lease / 1000))
 end
-return 0`;
+return 0`);
 
 export function takeCall({ rates, places, holder }: NamedDemand, leaseUs: number): ScriptCall {
   return {

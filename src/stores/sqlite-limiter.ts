@@ -24,13 +24,13 @@ type LimitsThread = OrderThread<LimitsOrder, LimitsAnswer>;
 function createBackend(location: string, { leaseMs }: BackendContext, now: () => number): LimitBackend {
   let thread: Promise<LimitsThread> | undefined;
 
-  const call = async (order: LimitsOrder): Promise<readonly LimitAnswer[]> => {
+  const call = async (order: LimitsOrder): Promise<LimitsAnswer> => {
     if (thread === undefined) throw new Error('The file of the rate limits is not open.');
-    return (await (await thread).call(order)).answers;
+    return (await thread).call(order);
   };
   const nowUs = (): number => now() * 1000;
   const batches = createBatches<LimitOrder, LimitAnswer>(
-    (orders) => call({ kind: 'batch', nowUs: nowUs(), orders }),
+    async (orders) => (await call({ kind: 'batch', nowUs: nowUs(), orders })).answers,
     maxBatch,
   );
 
@@ -59,8 +59,8 @@ function createBackend(location: string, { leaseMs }: BackendContext, now: () =>
     async renew(places) {
       await call({ kind: 'renew', nowUs: nowUs(), places });
     },
-    async prune() {
-      await call({ kind: 'prune', nowUs: nowUs() });
+    async prune(signal) {
+      while (!signal.aborted && (await call({ kind: 'prune', nowUs: nowUs() })).more);
     },
     async close() {
       await batches.idle();

@@ -21,13 +21,15 @@ export type LimitsOrder =
   /** Find out whether the file takes anything. */
   | { readonly kind: 'probe' };
 
-/** One answer for each order of a batch. */
 export interface LimitsAnswer {
+  /** One for each order of a batch. */
   readonly answers: readonly LimitAnswer[];
+  /** Whether there may be more to forget. */
+  readonly more: boolean;
 }
 
-/** Rows that are forgotten at once, for which others wait. */
-const mostForgotten = 10_000;
+/** Rows that are forgotten at once, for which others wait some milliseconds. */
+const mostForgotten = 2_000;
 
 /** How long to wait for another process at the start, in milliseconds. */
 const patienceMs = 2_000;
@@ -41,31 +43,33 @@ function createHandler({ file, leaseUs }: LimitsSettings): OrderHandler<LimitsOr
     'DELETE FROM moments WHERE name IN (SELECT name FROM moments WHERE us < ? LIMIT ?)',
   );
   const forgetPlaces = database.prepare('DELETE FROM places WHERE expires_at_us < ?');
+
   const touch = database.prepare(
     `INSERT INTO moments VALUES ('', 0, 0) ON CONFLICT (name) DO UPDATE SET fraction = 1 - fraction`,
   );
 
-  function run(order: LimitsOrder): readonly LimitAnswer[] {
+  function run(order: LimitsOrder): LimitsAnswer {
     switch (order.kind) {
       case 'batch':
         tables.nowUs = order.nowUs;
-        return order.orders.map((each) => perform(tables, each, order.nowUs));
+        return { answers: order.orders.map((each) => perform(tables, each, order.nowUs)), more: false };
       case 'renew':
         tables.nowUs = order.nowUs;
         for (const { name, holder } of order.places) tables.occupy(name, holder);
-        return [];
-      case 'prune':
-        forgetMoments.run(order.nowUs - toleranceUs, mostForgotten);
+        break;
+      case 'prune': {
         forgetPlaces.run(order.nowUs - toleranceUs);
-        return [];
+        const { changes } = forgetMoments.run(order.nowUs - toleranceUs, mostForgotten);
+        return { answers: [], more: Number(changes) === mostForgotten };
+      }
       case 'probe':
         touch.run();
-        return [];
     }
+    return { answers: [], more: false };
   }
 
   return {
-    handle: (order) => ({ answers: inTransaction(database, () => run(order)) }),
+    handle: (order) => inTransaction(database, () => run(order)),
     close: () => database.close(),
   };
 }

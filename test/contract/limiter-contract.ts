@@ -309,10 +309,16 @@ export function sharedLimiterContract(name: string, newPlace: () => SharedLimite
       const place = newPlace();
       const limiter = await opened(place, { pruneEveryMs: 50, leaseMs: 500 });
       const quick: Rate = { amount: 1, windowUs: 1000, burst: 1 };
-      for (let index = 0; index < 20; index += 1) {
-        await take(limiter, { rates: [[`k${index}`, 1, quick]], places: [['p', 100]], holder: `h${index}` });
-        await limiter.leave(`h${index}`, [{ limit: 'places', key: 'p' }]);
-      }
+      // More than are forgotten at once.
+      await Promise.all(
+        many(50, async (caller) => {
+          for (let index = 0; index < 50; index += 1) {
+            const holder = `${caller}/${index}`;
+            await take(limiter, { rates: [[holder, 1, quick]], places: [['p', 5000]], holder });
+            await limiter.leave(holder, [{ limit: 'places', key: 'p' }]);
+          }
+        }),
+      );
       await take(limiter, { rates: [['stays']] });
       await place.moveClock(60_000);
       await expect.poll(() => place.kept?.(), { timeout: 10_000 }).toBe(1);

@@ -186,7 +186,7 @@ describe('sums of moments', () => {
   it('in Redis come to the same', async () => {
     const address = redis.newPlace();
     // The script itself, with the time given instead of asked for.
-    const script = takeScript.replace(`redis.call('TIME')`, `{ARGV[#ARGV - 1], ARGV[#ARGV]}`);
+    const script = takeScript.text.replace(`redis.call('TIME')`, `{ARGV[#ARGV - 1], ARGV[#ARGV]}`);
     const { createClient } = await import('@redis/client');
     const client = createClient({ url: address, RESP: 2 });
     await client.connect();

@@ -115,6 +115,21 @@ describe('a limit on requests', () => {
     expect(await letIn('global')).toBe('x......');
   });
 
+  it('counts routes apart', async () => {
+    const { env } = surroundings();
+    const limit = config({ requests: 1, per: 'route' });
+    const letIn = async (id: string): Promise<unknown> => {
+      const route = makeRoute({ id });
+      const exchange = makeExchange({ caller: makeCaller() }, { route });
+      return Promise.resolve(rateLimit.create(limit, { ...env, route })(exchange)).then(
+        () => 'ok',
+        (error: unknown) => error,
+      );
+    };
+    expect([await letIn('generate'), await letIn('edit')]).toEqual(['ok', 'ok']);
+    expect(await letIn('edit')).toMatchObject({ code: 'rate_limit_exceeded' });
+  });
+
   it('counts addresses by what one subscriber has', async () => {
     const { env } = surroundings();
     const handle = rateLimit.create(config({ requests: 1, per: 'ip' }), env);
