@@ -94,13 +94,16 @@ describe.each(places)('two gateways %s', (_name, newPlace) => {
     const [one, other] = await startTwo(config(newPlace(), { concurrency: 3 }));
     const answered = Promise.withResolvers<void>();
     fake.always({ hold: answered.promise });
-    const calls = Array.from({ length: 10 }, (_, index) =>
-      statusOf(generate(index % 2 === 0 ? one : other)).catch(() => 'cut off'),
-    );
-    await fake.until(() => fake.requests.length === 3);
+    const statuses: unknown[] = [];
+    const calls = Array.from({ length: 10 }, async (_, index) => {
+      statuses.push(await statusOf(generate(index % 2 === 0 ? one : other)).catch(() => 'cut off'));
+    });
+    // Those that are let in wait for their answer, so all others are refused first.
+    await expect.poll(() => statuses.length, patience).toBe(7);
+    expect(fake.requests).toHaveLength(3);
     expect(await statusOf(generate(other))).toBe(429);
     answered.resolve();
-    const statuses = await Promise.all(calls);
+    await Promise.all(calls);
     expect(statuses.filter((status) => status === 200)).toHaveLength(3);
     expect(statuses.filter((status) => status === 429)).toHaveLength(7);
 
