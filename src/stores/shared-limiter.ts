@@ -216,8 +216,7 @@ export function createSharedLimiter(
 
   return {
     prepare: () => void prepare(),
-    // Whatever it may be: a file does not wait for a network for long.
-    prepared: () => within(answerMs, async () => attempting).catch(() => undefined),
+    prepared: async () => attempting,
     async take(demand, signal) {
       signal.throwIfAborted();
       if (closing !== undefined) throw new Error('The limiter is closed.');

@@ -125,10 +125,8 @@ describe.each([
     await once(mute, 'listening');
     const startedMs = performance.now();
     const limiter = await open(address.replace(/@127\.0\.0\.1:\d+/, `@127.0.0.1:${portOf(mute)}`));
-    expect(performance.now() - startedMs).toBeLessThan(4_000);
-    // It may still be hoped for.
-    expect(await refusalMs(() => count(limiter))).toBeLessThan(4_000);
-    await healthy(limiter).toBe(false);
+    expect(performance.now() - startedMs).toBeLessThan(8_000);
+    expect(limiter.healthy()).toBe(false);
     expect(await refusalMs(() => count(limiter))).toBeLessThan(500);
     await limiter.close();
     mute.close();
