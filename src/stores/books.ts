@@ -1,3 +1,4 @@
+import type { KeyTable } from './keys.ts';
 import type { LedgerRow, OpenRow, RecordedRow, RowOutcome } from './ledger.ts';
 import type { CounterRange, CounterState, Hold, Reservation, ReservationTerms } from './store.ts';
 
@@ -24,6 +25,7 @@ export interface Books {
   close(id: string, end: ReservationEnd, completion: RowCompletion): void;
   /** Adds a complete row; false, and nothing added, when the id is taken. */
   record(id: string, row: RecordedRow): boolean;
+  readonly keys: KeyTable;
 }
 
 export type ReservationEnd = 'settled' | 'estimated' | 'released';

@@ -20,7 +20,9 @@ import {
   type RowCompletion,
 } from './books.ts';
 import { ledgerColumns, ledgerMembers } from './ledger-columns.ts';
+import type { KeyTable } from './keys.ts';
 import type { LedgerRow } from './ledger.ts';
+import { lockKeys } from './postgres-keys.ts';
 import type { Session } from './postgres-link.ts';
 import { perform, type StoreAnswer, type StoreRequest } from './requests.ts';
 import type { CounterRange, CounterState, Hold } from './store.ts';
@@ -36,10 +38,12 @@ export async function runBatch(
   requests: readonly StoreRequest[],
   context: BatchContext,
 ): Promise<readonly StoreAnswer[]> {
+  const keys = await lockKeys(session, requests, context);
   const locked = await lock(session, requests);
-  const copy = createCopy(locked, await readRanges(session, requests));
+  const copy = createCopy(locked, await readRanges(session, requests), keys);
   const answers = requests.map((request) => perform(copy.books, request));
   await write(session, copy.changes(), context);
+  await keys.write();
   return answers;
 }
 
@@ -163,6 +167,7 @@ interface OpenCopy {
 function createCopy(
   { reservations, counters, numbers }: Locked,
   seen: readonly LockedCounter[],
+  keys: KeyTable,
 ): { readonly books: Books; changes(): Changes } {
   const states = new Map(counters.map(({ counter, settled, held }) => [counter, { settled, held }]));
   const onlySeen = seen.filter(({ counter }) => !states.has(counter));
@@ -268,6 +273,7 @@ function createCopy(
       addRow(row);
       return true;
     },
+    keys,
   };
 
   return {

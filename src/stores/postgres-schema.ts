@@ -74,6 +74,20 @@ const migrations: readonly string[] = [
      expires_at_us bigint NOT NULL,
      PRIMARY KEY (name, holder)
    );`,
+
+  // A key is `free` within the transaction that first locks it, and never after.
+  `CREATE TABLE pinhole_idempotency_keys (
+     key           text COLLATE "C" PRIMARY KEY,
+     holder        text NOT NULL,
+     owner         text,
+     fingerprint   text NOT NULL,
+     state         text NOT NULL CHECK (state IN ('free', 'claimed', 'sent', 'lost', 'done')),
+     held_until_ms bigint NOT NULL,
+     kept_until_ms bigint NOT NULL,
+     answer        text
+   ) WITH (fillfactor = 70);
+   CREATE INDEX pinhole_idempotency_keys_held ON pinhole_idempotency_keys (owner) WHERE state IN ('claimed', 'sent');
+   CREATE INDEX pinhole_idempotency_keys_kept ON pinhole_idempotency_keys (kept_until_ms);`,
 ];
 
 /** Any number that nobody else on the database is likely to lock. */

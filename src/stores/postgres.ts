@@ -15,6 +15,7 @@ import {
 } from './ledger-sql.ts';
 import type { BooksReader } from './ledger.ts';
 import { runBatch } from './postgres-batch.ts';
+import { abandonKeys } from './postgres-keys.ts';
 import { createLink, reasonOf, sqlState, type Session } from './postgres-link.ts';
 import { checkReadable, migrate } from './postgres-schema.ts';
 import { cannotRead, cannotWrite, createQueue, storeClosed, type Health } from './queue.ts';
@@ -162,6 +163,7 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
   async function sweep(): Promise<number> {
     // After an outage all leases have run out; the others are given the time to renew theirs.
     const mayTell = inContactSinceMs !== undefined && performance.now() - inContactSinceMs > leaseMs;
+    if (mayTell) await abandonKeys(link, upkeepStep);
     let total = 0;
     for (let step = 0; step < mostSteps; step += 1) {
       const found = await link.query({
@@ -188,6 +190,12 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
       await forget('counters', 'counter', 'settled = 0 AND held = 0', []);
       zerosAtMs = performance.now();
     }
+    await forget(
+      'idempotency_keys',
+      'key',
+      `kept_until_ms <= $2 AND (state IN ('done', 'lost') OR held_until_ms <= $2)`,
+      [nowMs],
+    );
     if (ledgerKeptMs !== undefined) {
       await forget('ledger', 'number', `at_ms < $2 AND state <> 'reserved'`, [nowMs - ledgerKeptMs]);
     }

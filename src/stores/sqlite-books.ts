@@ -3,6 +3,7 @@ import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import { endOfPrefix, estimate, type Books, type RowCompletion } from './books.ts';
 import { ledgerColumns, ledgerMembers } from './ledger-columns.ts';
 import type { LedgerRow } from './ledger.ts';
+import { createSqliteKeys } from './sqlite-keys.ts';
 
 export interface SqliteBooks extends Books {
   /** Milliseconds since 1970, for what is written next. */
@@ -63,7 +64,7 @@ export function createSqliteBooks(database: DatabaseSync, owner: string): Sqlite
     statement.run(...changed.map((member) => values[member] ?? null), number);
   }
 
-  return {
+  const books: SqliteBooks = {
     nowMs: 0,
     read(counter) {
       const row = readCounter.get(counter);
@@ -112,7 +113,9 @@ export function createSqliteBooks(database: DatabaseSync, owner: string): Sqlite
       insertRow(row);
       return true;
     },
+    keys: createSqliteKeys(database, owner, () => books.nowMs),
   };
+  return books;
 }
 
 /** How long the id of what is over stays taken, in milliseconds. */

@@ -7,6 +7,7 @@ import { workerData } from 'node:worker_threads';
 import { perform, type StoreAnswer, type StoreRequest } from './requests.ts';
 import { createSqliteBooks, createSqliteSweeper } from './sqlite-books.ts';
 import { inTransaction, openStateFile, setSync, syncLog } from './sqlite-file.ts';
+import { createSqliteKeySweeper } from './sqlite-keys.ts';
 import { migrations } from './sqlite-schema.ts';
 import { forgetOwner, isAlive, ownersBeside } from './sqlite-owner.ts';
 import { serveOrders, type OrderHandler } from './thread-worker.ts';
@@ -40,25 +41,30 @@ export type WorkerAnswer =
 /** Milliseconds after which the disk has a reservation, unless another transaction has taken it there by then. */
 const latestSyncMs = 10;
 
+/** What callers wait for, and what a machine that dies may forget: nothing has been sent yet. */
+const waitedFor: ReadonlySet<StoreRequest['kind']> = new Set(['read', 'reserve', 'claim-key']);
+
 serveOrders(() => createHandler(workerData));
 
 function createHandler({ file, owner: self }: WorkerSettings): OrderHandler<WorkerOrder, WorkerAnswer> {
   const database = openStateFile(file);
   const books = createSqliteBooks(database, self);
   const sweeper = createSqliteSweeper(database, books);
+  const keys = createSqliteKeySweeper(database);
 
   function sweep(limit: number, nowMs: number): WorkerAnswer {
-    const others = new Set([...ownersBeside(file, self), ...sweeper.owners()]);
+    const others = new Set([...ownersBeside(file, self), ...sweeper.owners(), ...keys.owners()]);
     const dead = [...others].filter((owner) => owner !== self && !isAlive(file, owner));
     const expired = inTransaction(database, () => sweeper.estimateExpired(nowMs, limit));
     // Files of the first version name no owner.
     const owned = [null, ...dead].map((owner) => inTransaction(database, () => sweeper.estimateOwned(owner, limit)));
+    const keysOwned = dead.map((owner) => inTransaction(database, () => keys.abandon(owner, limit)));
     const counts = [expired, ...owned];
     const count = counts.reduce((sum, each) => sum + each, 0);
     dead.forEach((owner, index) => {
-      if (owned[index + 1] !== limit) forgetOwner(file, owner);
+      if (owned[index + 1] !== limit && keysOwned[index] !== limit) forgetOwner(file, owner);
     });
-    return { kind: 'count', count, more: counts.includes(limit) };
+    return { kind: 'count', count, more: [...counts, ...keysOwned].includes(limit) };
   }
 
   let syncing: NodeJS.Timeout | undefined;
@@ -92,7 +98,7 @@ function createHandler({ file, owner: self }: WorkerSettings): OrderHandler<Work
         const run = (): StoreAnswer[] => order.requests.map((request) => perform(books, request));
         books.nowMs = order.nowMs;
         if (order.requests.every(({ kind }) => kind === 'read')) return { kind: 'answers', answers: run() };
-        const areWaitedFor = order.requests.every(({ kind }) => kind === 'read' || kind === 'reserve');
+        const areWaitedFor = order.requests.every(({ kind }) => waitedFor.has(kind));
         return { kind: 'answers', answers: areWaitedFor ? inHaste(run) : durably(run) };
       }
       if (order.kind === 'sweep') {
@@ -101,7 +107,9 @@ function createHandler({ file, owner: self }: WorkerSettings): OrderHandler<Work
       }
       if (order.kind === 'prune') {
         const { nowMs, ledgerKeptMs, limit } = order;
-        const most = inTransaction(database, () => sweeper.prune(nowMs, ledgerKeptMs, limit));
+        const most = inTransaction(database, () =>
+          Math.max(sweeper.prune(nowMs, ledgerKeptMs, limit), keys.prune(nowMs, limit)),
+        );
         return { kind: 'count', count: most, more: most >= limit };
       }
       // Something that changes a page, and nothing else.

@@ -1,3 +1,4 @@
+import type { KeyStore } from './keys.ts';
 import type { BooksReader, OpenRow, RecordedRow, RowOutcome } from './ledger.ts';
 
 /**
@@ -6,7 +7,7 @@ import type { BooksReader, OpenRow, RecordedRow, RowOutcome } from './ledger.ts'
  * happens to a counter happens to the row in the same transaction. All amounts are whole numbers, in units that are the
  * caller's business. Every method that writes throws GatewayError overloaded when the store cannot be written to.
  */
-export interface Store extends BooksReader {
+export interface Store extends BooksReader, KeyStore {
   /**
    * Takes a reservation on all counters together, if each has room for it. The list may be empty: then only the row is
    * kept.
