@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { recordCall } from '../budget/record.ts';
 import { knownCost } from '../budget/usage.ts';
 import { GatewayError, toGatewayError } from '../errors.ts';
+import type { ByteSource } from '../body/byte-source.ts';
 import { formatUsd } from '../money.ts';
 import type { Logger } from '../log.ts';
 import type { ExchangeEnd, LiveConnection } from '../pipeline/exchange.ts';
@@ -14,7 +15,7 @@ import type { CompiledRoute, Snapshot } from '../runtime/compile.ts';
 import type { SnapshotHolder } from '../runtime/snapshot.ts';
 import { remoteAddress } from './addresses.ts';
 import { corsHeaders, isPreflight, preflightHeaders } from './cors.ts';
-import { openExchange, requestId, splitTarget } from './exchange.ts';
+import { openExchange, requestId, splitTarget, type OpenExchange } from './exchange.ts';
 import { renderImages, type RenderContext } from './images-response.ts';
 import { errorResponse, hasBegun, sendResponse } from './reply.ts';
 import { requestBody } from './request-body.ts';
@@ -87,13 +88,14 @@ async function serve(live: LiveConnection, snapshot: Snapshot, options: HandlerO
   }
   const { route } = match.route;
   const abort = followConnection(live, options.shutdown);
-  const { exchange, finish } = openExchange({
+  const opened = openExchange({
     id,
     startedAtMs: options.clock.now(),
     route,
     live,
     signal: abort.signal,
     log: options.log.child({ request_id: id, route: route.id }),
+    outliveClient: abort.outliveClient,
     body: requestBody(request, { maxBytes: route.maxUploadBytes, bodyMs: snapshot.server.timeouts.body }),
     request: {
       method: request.method ?? 'GET',
@@ -104,51 +106,85 @@ async function serve(live: LiveConnection, snapshot: Snapshot, options: HandlerO
       remoteAddress: reception.remote,
     },
   });
+  const { exchange, finish } = opened;
   for (const [name, value] of reception.headers) exchange.responseHeaders.set(name, value);
   // Registered first, so that it runs when all stages are done.
   exchange.defer((end) => recordCall(exchange, end, snapshot.env));
   // A forwarded stream or WebSocket may last as long as its two ends like.
   const deadline = route.upstream === undefined ? startDeadline(abort, snapshot, options.clock) : undefined;
-  const end = await answer(exchange, match.route, snapshot, reception, options.clock);
+  const end = await answer(opened, match.route, abort.connected, { snapshot, reception, clock: options.clock });
   deadline?.cancel();
   exchange.body.cancel();
   await finish(end);
   abort.release();
-  logAccess(exchange, reception, end, options.clock);
+  logAccess(exchange, reception, end, { clock: options.clock, isGone: isGone(abort.connected) });
 }
 
 /** Runs the pipeline and sends what it gave, or the error that it ended with. */
 async function answer(
-  exchange: RunningExchange,
+  opened: OpenExchange,
   { stages }: CompiledRoute,
-  snapshot: Snapshot,
-  reception: Reception,
-  clock: Clock,
+  connected: AbortSignal,
+  { snapshot, reception, clock }: { snapshot: Snapshot; reception: Reception; clock: Clock },
 ): Promise<ExchangeEnd> {
-  const { live, signal } = exchange;
+  const { exchange } = opened;
+  const { signal } = exchange;
   try {
     await runStages(stages, exchange, clock.monotonic);
     const { response } = exchange;
     if (response === undefined) throw new GatewayError('internal_error', 'The pipeline gave no answer.');
     if (response.kind === 'taken') return { kind: 'answered', status: response.status, error: undefined };
     const body = response.kind === 'body' ? response : await bodyOf(exchange, snapshot, reception, clock);
-    await sendResponse(live, body, answerHeaders(exchange), signal);
+    await deliver(opened, body, connected);
     return { kind: 'answered', status: body.status, error: undefined };
   } catch (thrown) {
-    const error = toGatewayError(signal.aborted ? signal.reason : thrown);
+    const fault = toGatewayError(signal.aborted ? signal.reason : thrown);
+    const error = opened.recorder()?.error(fault) ?? fault;
     if (error.code === 'client_closed_request') return { kind: 'aborted', status: error.status, error };
     if (error.code === 'internal_error') exchange.log.error('internal error', { error: thrown });
-    if (hasBegun(live)) breakOff(live);
-    else await sendError(exchange, error);
+    await sendError(opened, error, connected);
     return { kind: 'failed', status: error.status, error };
   }
 }
 
-/** Never throws: what was deferred has to run, whether or not anybody takes the error off our hands. */
-async function sendError(exchange: RunningExchange, error: GatewayError): Promise<void> {
+/** Sends an answer, and where it is written down reads on to its end when the client has left. */
+async function deliver(
+  { exchange, recorder }: OpenExchange,
+  response: BodyResponse,
+  connected: AbortSignal,
+): Promise<void> {
+  const headers = answerHeaders(exchange);
+  const answer = recorder()?.answer(response, headers) ?? response;
   try {
-    const deadline = AbortSignal.timeout(errorDeadlineMs);
-    await sendResponse(exchange.live, errorResponse(error), answerHeaders(exchange), deadline);
+    connected.throwIfAborted();
+    await sendResponse(exchange.live, answer, headers, connected);
+  } catch (error) {
+    // Of an answer that nobody writes down the end is of no use.
+    if (recorder() === undefined || !connected.aborted || exchange.signal.aborted) throw error;
+    if (!(answer.body instanceof Uint8Array)) await readToEnd(answer.body);
+  }
+}
+
+async function readToEnd(body: ByteSource): Promise<void> {
+  for await (const _chunk of body);
+}
+
+/** Never throws: what was deferred has to run, whether or not anybody takes the error off our hands. */
+async function sendError(
+  { exchange, recorder }: OpenExchange,
+  error: GatewayError,
+  connected: AbortSignal,
+): Promise<void> {
+  const headers = answerHeaders(exchange);
+  const response = errorResponse(error);
+  const answer = recorder()?.answer(response, headers) ?? response;
+  if (hasBegun(exchange.live)) {
+    breakOff(exchange.live);
+    return;
+  }
+  if (isGone(connected)) return;
+  try {
+    await sendResponse(exchange.live, answer, headers, AbortSignal.timeout(errorDeadlineMs));
   } catch (unsent) {
     exchange.log.debug('an error was not taken', { error: unsent });
     breakOff(exchange.live);
@@ -267,32 +303,54 @@ async function answerWithoutRoute(
   });
 }
 
-/** A signal that is aborted when the client leaves, or the gateway stops waiting. */
 interface ExchangeAbort {
+  /** Aborted when the client leaves, unless that is outlived, and when the gateway stops waiting. */
   readonly signal: AbortSignal;
+  /** Aborted when `signal` is, and when the client leaves in any case. */
+  readonly connected: AbortSignal;
   abort(reason: GatewayError): void;
+  /** From here on the client's leaving does not abort `signal`. */
+  outliveClient(): void;
   release(): void;
 }
 
 function followConnection({ request, answer }: LiveConnection, shutdown: AbortSignal): ExchangeAbort {
   const controller = new AbortController();
+  const connected = new AbortController();
+  let outlived = false;
+  const abort = (reason: GatewayError): void => {
+    controller.abort(reason);
+    connected.abort(reason);
+  };
   const left = (): void => {
     const complete = answer.kind === 'response' && answer.response.writableFinished;
-    if (!complete) controller.abort(new GatewayError('client_closed_request', 'The client went away.'));
+    if (complete) return;
+    const reason = new GatewayError('client_closed_request', 'The client went away.');
+    if (outlived) connected.abort(reason);
+    else abort(reason);
   };
-  const stop = (): void => controller.abort(new GatewayError('overloaded', 'The gateway is shutting down.'));
+  const stop = (): void => abort(new GatewayError('overloaded', 'The gateway is shutting down.'));
   const connection = answer.kind === 'response' ? answer.response : answer.socket;
   connection.once('close', left);
   shutdown.addEventListener('abort', stop, { once: true });
   if (request.socket.destroyed) left();
   return {
     signal: controller.signal,
-    abort: (reason) => controller.abort(reason),
+    connected: connected.signal,
+    abort,
+    outliveClient() {
+      outlived = true;
+    },
     release() {
       connection.off('close', left);
       shutdown.removeEventListener('abort', stop);
     },
   };
+}
+
+/** Whether it was the client that ended the connection. */
+function isGone({ reason }: AbortSignal): boolean {
+  return reason instanceof GatewayError && reason.code === 'client_closed_request';
 }
 
 function startDeadline(abort: ExchangeAbort, { server }: Snapshot, clock: Clock): { cancel(): void } {
@@ -306,7 +364,12 @@ function breakOff({ answer }: LiveConnection): void {
   (answer.kind === 'response' ? answer.response : answer.socket).destroy();
 }
 
-function logAccess(exchange: RunningExchange, reception: Reception, end: ExchangeEnd, clock: Clock): void {
+function logAccess(
+  exchange: RunningExchange,
+  reception: Reception,
+  end: ExchangeEnd,
+  { clock, isGone }: { readonly clock: Clock; readonly isGone: boolean },
+): void {
   const { caller, target, call, attempts } = exchange;
   const last = attempts.at(-1);
   const error = end.error instanceof GatewayError ? end.error : undefined;
@@ -326,6 +389,8 @@ function logAccess(exchange: RunningExchange, reception: Reception, end: Exchang
     model: last?.model,
     attempts: attempts.length,
     images: attempts.reduce((sum, attempt) => sum + (attempt.images ?? 0), 0),
+    // Its answer was made and kept all the same.
+    ...(isGone && end.kind !== 'aborted' ? { client_gone: true } : {}),
     ...(error === undefined ? {} : { code: error.code, error: error.cause ?? error.message }),
   });
 }

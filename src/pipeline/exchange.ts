@@ -1,10 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { ByteSource } from '../body/byte-source.ts';
+import type { GatewayError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { ImageCall } from './call.ts';
 import type { PriceQuestion } from './prices.ts';
-import type { GatewayResponse } from './response.ts';
+import type { BodyResponse, GatewayResponse } from './response.ts';
 import type { ImageResult, ImageUsage } from './result.ts';
 import type { Caller, Route, Target } from './settings.ts';
 import type { PartOutcome, UpstreamPart } from './upstream.ts';
@@ -114,7 +115,7 @@ export interface Exchange {
   /** The request's body, not yet read, bounded by the route's `max_size_upload`. */
   readonly body: ByteSource;
   readonly live: LiveConnection;
-  /** Aborted when the client leaves, the deadline passes, or the gateway gives up draining. Every wait takes it. */
+  /** Aborted when the client leaves (unless the answer is recorded), the deadline passes, or the gateway gives up draining. Every wait takes it. */
   readonly signal: AbortSignal;
   readonly log: Logger;
   /** Headers for the answer, whatever the answer is; lower-case names. */
@@ -136,12 +137,33 @@ export interface Exchange {
    * the end was. A failure in it is logged and keeps none of the others from running.
    */
   defer(work: (end: ExchangeEnd) => void | Promise<void>): void;
+  /**
+   * Has the answer written down while it goes out. From here on the client's leaving ends nothing: the signal is left
+   * alone, and the answer is made and read to its end for the recorder. At most once for an exchange.
+   */
+  record(recorder: AnswerRecorder): void;
+  /** Registers what has to be done before anything goes to a provider. What it throws keeps it from being sent. */
+  beforeSending(work: () => Promise<void>): void;
+  /** Does what was registered and is not done yet. Whoever sends to a provider waits for it first. */
+  readyToSend(): Promise<void>;
+}
+
+/** Writes an answer down while it goes out. */
+export interface AnswerRecorder {
+  /** Called with an error in which the exchange has ended. Gives the one that goes out in its place. */
+  error(error: GatewayError): GatewayError;
+  /**
+   * Called when an answer is about to go out, that of an error included; again when it has failed on the way, with what
+   * would have gone out instead. Gives the answer that goes out in its place, which is read to its end by whoever sends it.
+   * @param headers those that go out with it besides its own
+   */
+  answer(response: BodyResponse, headers: ReadonlyMap<string, string>): BodyResponse;
 }
 
 /** How an exchange ended, for deferred work. */
 export interface ExchangeEnd {
   readonly kind: 'answered' | 'failed' | 'aborted';
-  /** The status that went out; 499 when the client was gone. */
+  /** The status that went out; 499 when the client was gone and nothing was made for it any more. */
   readonly status: number;
   /** What failed, if anything did. */
   readonly error: unknown;

@@ -125,6 +125,8 @@ export interface StageEnv {
   /** What requests are counted in against limits. A stage with limits says so at load with `prepare`. */
   readonly limiter: Limiter;
   readonly blobs: BlobStore;
+  /** Answers that are kept to be given once more, apart from the pictures. */
+  readonly answers: BlobStore;
   readonly forward: Forwarder;
   readonly pictures: PictureFetcher;
   readonly services: ServiceConnector;

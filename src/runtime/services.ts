@@ -53,7 +53,8 @@ export async function openServices(sources: ServiceSources): Promise<StageServic
     random: Math.random,
     store: await openStore(sources),
     limiter: createLimiter(sources),
-    blobs: await openBlobs(sources),
+    blobs: await openBlobs(sources, 'images'),
+    answers: await openBlobs(sources, 'answers'),
     forward: sources.forward,
     services: sources.services,
     alerts: sources.alerts,
@@ -71,6 +72,15 @@ function openPictures(
 
 const neverCalled = (): never => {
   throw new TypeError('a file that is only checked serves no request');
+};
+
+const inertBlobs: BlobStore = {
+  put: neverCalled,
+  open: neverCalled,
+  remove: neverCalled,
+  list: neverCalled,
+  sweep: neverCalled,
+  close: neverCalled,
 };
 
 /** For a file that is only checked: stages can be created with these, but not run. */
@@ -105,14 +115,8 @@ export const inertServices: StageServices = {
     healthy: neverCalled,
     close: neverCalled,
   },
-  blobs: {
-    put: neverCalled,
-    open: neverCalled,
-    remove: neverCalled,
-    list: neverCalled,
-    sweep: neverCalled,
-    close: neverCalled,
-  },
+  blobs: inertBlobs,
+  answers: inertBlobs,
   forward: { forward: neverCalled },
   pictures: { check: neverCalled, vouch: neverCalled, fetchAll: neverCalled, fetch: neverCalled },
   services: { connect: () => ({ ask: neverCalled, tell: neverCalled, close: () => Promise.resolve() }) },
@@ -166,23 +170,27 @@ function storeOf(
   return { definition, location };
 }
 
-async function openBlobs({ config, registry, lease, clock, log }: ServiceSources): Promise<BlobStore> {
+async function openBlobs(
+  { config, registry, lease, clock, log }: ServiceSources,
+  what: 'images' | 'answers',
+): Promise<BlobStore> {
   const { images: address, images_credentials: keys } = config;
   const { scheme, location } = split(address);
   // With other keys it is another store, since requests under way go on with those that they began with.
   const place = `${address}#${hash('sha256', JSON.stringify(keys ?? null))}`;
   const blobs = await lease.use(
-    `images:${place}`,
+    `${what}:${place}`,
     async () => {
       const definition = registry.blobStores.get(scheme);
       if (definition === undefined) throw unknownScheme('images', scheme, registry.blobStores);
-      return definition.open(location, { clock, log, credentials: credentialsOf(keys) });
+      const part = what === 'answers' ? what : undefined;
+      return definition.open(location, { clock, log, credentials: credentialsOf(keys), part });
     },
     closeWhenOpen,
   );
   lease.use(
-    `image sweeper:${place}`,
-    () => startImageSweeper({ blobs, clock, log }),
+    `sweeper of ${what}:${place}`,
+    () => startImageSweeper({ blobs, what, clock, log }),
     (sweeper) => sweeper.close(),
   );
   return blobs;

@@ -22,6 +22,7 @@ export const dispatch = defineStage({
 
     return async function dispatch(exchange) {
       const { target, upstream } = exchange;
+      await exchange.readyToSend();
       const deadline = startDeadline(exchange.signal, target.entity.timeoutMs, env.clock);
       exchange.defer(deadline.clear);
       const [only] = upstream;
