@@ -48,12 +48,7 @@ export function openExchange(given: {
       outliveClient();
     },
     beforeSending: (work) => void due.push(work),
-    async readyToSend() {
-      for (let [work] = due; work !== undefined; [work] = due) {
-        await work();
-        due.shift();
-      }
-    },
+    readyToSend: () => (due.length === 0 ? undefined : doAll(due)),
   };
   return {
     exchange,
@@ -69,6 +64,14 @@ export function openExchange(given: {
       }
     },
   };
+}
+
+/** What fails stays on the list, since nothing may be sent without it. */
+async function doAll(due: (() => Promise<void>)[]): Promise<void> {
+  for (let [work] = due; work !== undefined; [work] = due) {
+    await work();
+    due.shift();
+  }
 }
 
 /** Ids that go into logs and headers as they are: printable, short, nothing to inject with. */

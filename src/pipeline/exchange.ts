@@ -144,8 +144,8 @@ export interface Exchange {
   record(recorder: AnswerRecorder): void;
   /** Registers what has to be done before anything goes to a provider. What it throws keeps it from being sent. */
   beforeSending(work: () => Promise<void>): void;
-  /** Does what was registered and is not done yet. Whoever sends to a provider waits for it first. */
-  readyToSend(): Promise<void>;
+  /** Does what was registered and is not done yet, if there is anything. Whoever sends to a provider waits for it first. */
+  readyToSend(): Promise<void> | undefined;
 }
 
 /** Writes an answer down while it goes out. */

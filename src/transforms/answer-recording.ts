@@ -1,5 +1,6 @@
 import type { ByteSource } from '../body/byte-source.ts';
 import { createSpool, type SpoolOptions } from '../body/spool.ts';
+import { GatewayError } from '../errors.ts';
 import type { BytesPayload, FilePayload } from '../images/payload.ts';
 import type { AnswerRecorder } from '../pipeline/exchange.ts';
 
@@ -72,7 +73,7 @@ interface WrittenBody {
 function writeDown(given: ByteSource, options: Omit<SpoolOptions, 'overflow'>): WrittenBody {
   const spool = createSpool({
     ...options,
-    overflow: () => new Error(`The answer is larger than ${options.maxBytes} bytes.`),
+    overflow: () => new GatewayError('overloaded', `The answer is larger than ${options.maxBytes} bytes.`),
   });
   const chunks = given[Symbol.asyncIterator]();
   let isComplete = false;
@@ -112,7 +113,7 @@ function writeDown(given: ByteSource, options: Omit<SpoolOptions, 'overflow'>): 
       [Symbol.asyncIterator]: () => ({ next }),
     },
     async finish() {
-      if (!isComplete) return { kind: 'unkept', cause: new Error('The answer did not come to its end.') };
+      if (!isComplete) return { kind: 'unkept', cause: new GatewayError('overloaded', 'The answer did not come to its end.') };
       if (unkept !== undefined) return { kind: 'unkept', ...unkept };
       try {
         return await spool.finish();

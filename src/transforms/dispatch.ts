@@ -22,7 +22,8 @@ export const dispatch = defineStage({
 
     return async function dispatch(exchange) {
       const { target, upstream } = exchange;
-      await exchange.readyToSend();
+      const preparing = exchange.readyToSend();
+      if (preparing !== undefined) await preparing;
       const deadline = startDeadline(exchange.signal, target.entity.timeoutMs, env.clock);
       exchange.defer(deadline.clear);
       const [only] = upstream;
