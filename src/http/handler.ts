@@ -166,7 +166,8 @@ async function deliver(
 }
 
 async function readToEnd(body: ByteSource): Promise<void> {
-  for await (const _chunk of body);
+  const chunks = body[Symbol.asyncIterator]();
+  while ((await chunks.next()).done !== true);
 }
 
 /** Never throws: what was deferred has to run, whether or not anybody takes the error off our hands. */

@@ -1,5 +1,5 @@
 /** The part of the store contract that is one request each, for stores with a queue. */
-import type { KeyStore } from './keys.ts';
+import type { KeyStore } from './key-store.ts';
 import type { RequestQueue } from './queue.ts';
 import type { StoreAnswer } from './requests.ts';
 import type { CounterState, Store } from './store.ts';

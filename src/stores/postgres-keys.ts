@@ -92,7 +92,7 @@ export async function lockKeys(
 async function lock(session: Session, keys: readonly string[]): Promise<readonly StoredKey[]> {
   const [found] = await session.query({ name: 'pinhole-lock-keys', text: lockText, values: [keys] });
   // What the statement above gives.
-  return found?.['keys'] as unknown as readonly StoredKey[];
+  return found?.['keys'] as readonly StoredKey[];
 }
 
 function rowOf(

@@ -113,7 +113,8 @@ function writeDown(given: ByteSource, options: Omit<SpoolOptions, 'overflow'>): 
       [Symbol.asyncIterator]: () => ({ next }),
     },
     async finish() {
-      if (!isComplete) return { kind: 'unkept', cause: new GatewayError('overloaded', 'The answer did not come to its end.') };
+      if (!isComplete)
+        return { kind: 'unkept', cause: new GatewayError('overloaded', 'The answer did not come to its end.') };
       if (unkept !== undefined) return { kind: 'unkept', ...unkept };
       try {
         return await spool.finish();

@@ -6,7 +6,7 @@ import { GatewayError, toGatewayError } from '../errors.ts';
 import type { IdempotencyConfig } from '../generated/stages/idempotency.ts';
 import type { Attempt, Exchange, ExchangeEnd, ExchangeView } from '../pipeline/exchange.ts';
 import { defineStage, Halt, type StageEnv } from '../pipeline/stage.ts';
-import type { KeyState } from '../stores/keys.ts';
+import type { KeyState } from '../stores/key-store.ts';
 import { createAnswerRecording, type AnswerRecording } from './answer-recording.ts';
 import { callFingerprint } from './call-fingerprint.ts';
 import { errorAnswer, keepAnswer, noAnswer, openAnswer, type KeptAnswer } from './kept-answer.ts';

@@ -1,6 +1,6 @@
 /** What every state store must do with keys under which a request is made once. */
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import type { KeyClaim, KeyState } from '../../src/stores/keys.ts';
+import type { KeyClaim, KeyState } from '../../src/stores/key-store.ts';
 import type { Store } from '../../src/stores/store.ts';
 import { many, type SharedPlace, type StorePlace } from './places.ts';
 
