@@ -112,12 +112,22 @@ async function serve(live: LiveConnection, snapshot: Snapshot, options: HandlerO
   exchange.defer((end) => recordCall(exchange, end, snapshot.env));
   // A forwarded stream or WebSocket may last as long as its two ends like.
   const deadline = route.upstream === undefined ? startDeadline(abort, snapshot, options.clock) : undefined;
-  const end = await answer(opened, match.route, abort.connected, { snapshot, reception, clock: options.clock });
+  const { end, clientGone } = await answer(opened, match.route, abort.connected, {
+    snapshot,
+    reception,
+    clock: options.clock,
+  });
   deadline?.cancel();
   exchange.body.cancel();
   await finish(end);
   abort.release();
-  logAccess(exchange, reception, end, { clock: options.clock, isGone: isGone(abort.connected) });
+  logAccess(exchange, reception, { end, clientGone }, options.clock);
+}
+
+interface Outcome {
+  readonly end: ExchangeEnd;
+  /** Whether the client had left by then. */
+  readonly clientGone: boolean;
 }
 
 /** Runs the pipeline and sends what it gave, or the error that it ended with. */
@@ -126,25 +136,32 @@ async function answer(
   { stages }: CompiledRoute,
   connected: AbortSignal,
   { snapshot, reception, clock }: { snapshot: Snapshot; reception: Reception; clock: Clock },
-): Promise<ExchangeEnd> {
+): Promise<Outcome> {
   const { exchange } = opened;
   const { signal } = exchange;
   try {
     await runStages(stages, exchange, clock.monotonic);
     const { response } = exchange;
     if (response === undefined) throw new GatewayError('internal_error', 'The pipeline gave no answer.');
-    if (response.kind === 'taken') return { kind: 'answered', status: response.status, error: undefined };
+    if (response.kind === 'taken') return answered(response.status, connected);
     const body = response.kind === 'body' ? response : await bodyOf(exchange, snapshot, reception, clock);
     await deliver(opened, body, connected);
-    return { kind: 'answered', status: body.status, error: undefined };
+    return answered(body.status, connected);
   } catch (thrown) {
     const fault = toGatewayError(signal.aborted ? signal.reason : thrown);
     const error = opened.recorder()?.error(fault) ?? fault;
-    if (error.code === 'client_closed_request') return { kind: 'aborted', status: error.status, error };
+    const clientGone = isGone(connected);
+    if (error.code === 'client_closed_request') {
+      return { end: { kind: 'aborted', status: error.status, error }, clientGone };
+    }
     if (error.code === 'internal_error') exchange.log.error('internal error', { error: thrown });
     await sendError(opened, error, connected);
-    return { kind: 'failed', status: error.status, error };
+    return { end: { kind: 'failed', status: error.status, error }, clientGone };
   }
+}
+
+function answered(status: number, connected: AbortSignal): Outcome {
+  return { end: { kind: 'answered', status, error: undefined }, clientGone: isGone(connected) };
 }
 
 /** Sends an answer, and where it is written down reads on to its end when the client has left. */
@@ -365,12 +382,7 @@ function breakOff({ answer }: LiveConnection): void {
   (answer.kind === 'response' ? answer.response : answer.socket).destroy();
 }
 
-function logAccess(
-  exchange: RunningExchange,
-  reception: Reception,
-  end: ExchangeEnd,
-  { clock, isGone }: { readonly clock: Clock; readonly isGone: boolean },
-): void {
+function logAccess(exchange: RunningExchange, reception: Reception, { end, clientGone }: Outcome, clock: Clock): void {
   const { caller, target, call, attempts } = exchange;
   const last = attempts.at(-1);
   const error = end.error instanceof GatewayError ? end.error : undefined;
@@ -391,7 +403,7 @@ function logAccess(
     attempts: attempts.length,
     images: attempts.reduce((sum, attempt) => sum + (attempt.images ?? 0), 0),
     // Its answer was made and kept all the same.
-    ...(isGone && end.kind !== 'aborted' ? { client_gone: true } : {}),
+    ...(clientGone && end.kind !== 'aborted' ? { client_gone: true } : {}),
     ...(error === undefined ? {} : { code: error.code, error: error.cause ?? error.message }),
   });
 }

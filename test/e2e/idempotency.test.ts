@@ -284,6 +284,7 @@ describe('a call under a key', () => {
   });
 
   it('is not made again when its answer was lost, which may have been billed', async () => {
+    const left = gone(setting.gateway).length;
     for (const cut of ['before_headers', 'mid_body'] as const) {
       const key = newKey();
       setting.fake.next({ cut });
@@ -300,6 +301,7 @@ describe('a call under a key', () => {
       ]);
       expect(setting.fake.requests.length - before).toBe(1);
     }
+    expect(gone(setting.gateway)).toHaveLength(left);
   });
 
   it('has its stream again as it was sent', async () => {
