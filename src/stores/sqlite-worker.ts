@@ -1,7 +1,7 @@
 /**
- * The thread that writes the SQLite file. It runs each order in one transaction and answers when the disk has it; to
- * reservations, for which callers wait, as soon as the system has it. So the process may die at any moment and nothing is
- * lost; a machine that dies may lose what was reserved in the last moment before.
+ * The thread that writes the SQLite file. It runs each order in one transaction and answers as soon as the system has it;
+ * the disk has it some milliseconds later, with whatever else has come by then. So the process may die at any moment and
+ * nothing is lost, while a machine that dies may forget the last moment before. It keeps nothing in memory but the open file.
  */
 import { workerData } from 'node:worker_threads';
 import { perform, type StoreAnswer, type StoreRequest } from './requests.ts';
@@ -38,11 +38,11 @@ export type WorkerAnswer =
   /** How many were settled or forgotten; `more`: there may be others. */
   | { readonly kind: 'count'; readonly count: number; readonly more: boolean };
 
-/** Milliseconds after which the disk has a reservation, unless another transaction has taken it there by then. */
-const latestSyncMs = 10;
+/** Milliseconds after a transaction at which the disk is told to have it. */
+const syncAfterMs = 10;
 
-/** What callers wait for, and what a machine that dies may forget: nothing has been sent yet. */
-const waitedFor: ReadonlySet<StoreRequest['kind']> = new Set(['read', 'reserve', 'claim-key']);
+/** What even a machine that dies may not forget: that a call was sent which must not be sent again. */
+const unforgettable: ReadonlySet<StoreRequest['kind']> = new Set(['send-key']);
 
 serveOrders(() => createHandler(workerData));
 
@@ -69,27 +69,24 @@ function createHandler({ file, owner: self }: WorkerSettings): OrderHandler<Work
 
   let syncing: NodeJS.Timeout | undefined;
 
-  /** Runs work in a transaction that the disk has a little later. */
+  /** Runs work in a transaction that the disk has a little later, so that nobody waits for it. */
   function inHaste<Value>(work: () => Value): Value {
-    setSync(database, 'NORMAL');
-    try {
-      const value = inTransaction(database, work);
-      syncing ??= setTimeout(() => {
-        syncing = undefined;
-        syncLog(file);
-      }, latestSyncMs);
-      return value;
-    } finally {
-      setSync(database, 'FULL');
-    }
+    const value = inTransaction(database, work);
+    syncing ??= setTimeout(() => {
+      syncing = undefined;
+      void syncLog(file);
+    }, syncAfterMs);
+    return value;
   }
 
   /** Runs work in a transaction that the disk has at once, and with it all that was written before. */
   function durably<Value>(work: () => Value): Value {
-    const value = inTransaction(database, work);
-    clearTimeout(syncing);
-    syncing = undefined;
-    return value;
+    setSync(database, 'FULL');
+    try {
+      return inTransaction(database, work);
+    } finally {
+      setSync(database, 'NORMAL');
+    }
   }
 
   return {
@@ -98,8 +95,8 @@ function createHandler({ file, owner: self }: WorkerSettings): OrderHandler<Work
         const run = (): StoreAnswer[] => order.requests.map((request) => perform(books, request));
         books.nowMs = order.nowMs;
         if (order.requests.every(({ kind }) => kind === 'read')) return { kind: 'answers', answers: run() };
-        const areWaitedFor = order.requests.every(({ kind }) => waitedFor.has(kind));
-        return { kind: 'answers', answers: areWaitedFor ? inHaste(run) : durably(run) };
+        const mayBeForgotten = !order.requests.some(({ kind }) => unforgettable.has(kind));
+        return { kind: 'answers', answers: mayBeForgotten ? inHaste(run) : durably(run) };
       }
       if (order.kind === 'sweep') {
         books.nowMs = order.nowMs;
