@@ -324,11 +324,15 @@ export interface ModelsFile {
  */
 export interface AliasFile {
   /**
-   * failover: in order of the list. round_robin: each in turn goes first. weighted: by weight.
+   * Which target of one priority is tried first. failover: in order of the list. round_robin: each in turn. weighted: by chance, in proportion to the weights. least_latency: the one that has lately answered fastest, those of which nothing is known yet before it. least_cost: the one whose price for the call is lowest, those without a price last.
    */
-  strategy: 'failover' | 'round_robin' | 'weighted';
+  strategy: 'failover' | 'round_robin' | 'weighted' | 'least_latency' | 'least_cost';
   /**
-   * What may serve the name: ENTITY/MODEL, or an object with a weight.
+   * user: an end user (or else the consumer's user, or the consumer) always begins at the same target of one priority, for as long as it is there; under `weighted` the weights say how many do. The strategy orders for callers of whom nothing is known.
+   */
+  sticky?: 'user';
+  /**
+   * What may serve the name: ENTITY/MODEL, or an object with a weight or a priority.
    *
    * @minItems 1
    */
@@ -346,6 +350,10 @@ export interface AliasTargetFile {
    * The target's share under the strategy `weighted`.
    */
   weight: number;
+  /**
+   * Targets with a lower number are tried before all those with a higher one; the strategy orders those with the same.
+   */
+  priority: number;
 }
 /**
  * A caller, known by its key.

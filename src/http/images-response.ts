@@ -128,7 +128,9 @@ async function extraMembers(response: ImagesResponse, context: RenderContext): P
                 provider,
                 entity,
                 model,
-                status,
+                // Which of a vendor's regions answered is known to nobody here; who reads the member finds it.
+                region: null,
+                status: status ?? null,
               })),
             },
           },

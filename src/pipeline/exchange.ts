@@ -81,6 +81,8 @@ export interface Attempt {
   usage: ImageUsage | undefined;
   /** What it has cost, in nano-dollars: what the provider said, else by its price. Undefined while that is not known. */
   costNanoUsd: number | undefined;
+  /** When its last answer began to come; absent while there is none. */
+  answeredAtMs?: number;
   endedAtMs: number | undefined;
 }
 

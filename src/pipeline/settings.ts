@@ -62,7 +62,9 @@ export interface Target {
 /** A name that callers may use for a model, and what stands behind it. */
 export interface Alias {
   readonly name: string;
-  readonly strategy: 'failover' | 'round_robin' | 'weighted';
+  readonly strategy: 'failover' | 'round_robin' | 'weighted' | 'least_latency' | 'least_cost';
+  /** Whether the same caller always begins at the same target. */
+  readonly sticky: 'user' | undefined;
   readonly targets: readonly AliasTarget[];
 }
 
@@ -70,6 +72,13 @@ export interface AliasTarget {
   readonly entityId: string;
   readonly model: string;
   readonly weight: number;
+  /** Lower ones are tried before higher ones. */
+  readonly priority: number;
+}
+
+/** A filter of the consumer's own, unless it says that it is the user's. */
+export interface CallerFilter extends ModelFilter {
+  readonly whose?: 'user';
 }
 
 /** A caller known by its key. */
@@ -78,7 +87,7 @@ export interface Consumer {
   readonly user: string | undefined;
   readonly team: string | undefined;
   /** Both the consumer's and its user's rules; each holds by itself. */
-  readonly models: readonly ModelFilter[];
+  readonly models: readonly CallerFilter[];
   /** Ids of the budgets named on the consumer. */
   readonly budgets: readonly string[];
   /** What the file notes about it, for webhooks and extensions. */

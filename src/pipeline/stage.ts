@@ -7,6 +7,7 @@ import type { Secret } from '../secret.ts';
 import type { Limiter } from '../stores/limiter.ts';
 import type { Store } from '../stores/store.ts';
 import type { Exchange, ExchangeView, SlotName, Slots } from './exchange.ts';
+import type { Explainer, NestedExplanation } from './explain.ts';
 import type { GatewayResponse } from './response.ts';
 import type { AlertWebhook, Catalogue, ForwardSettings, Route } from './settings.ts';
 import type { WireJson } from './upstream.ts';
@@ -39,6 +40,11 @@ export interface StageDefinition<
    * @throws ConfigError for what the schema cannot express
    */
   create(config: Config, env: StageEnv): StageHandler<Reads, Writes, Optional>;
+  /**
+   * Called when somebody asks what the stage would do, once for each question. Without it `explain` says no more than that
+   * the stage runs, and the stages below see nothing of what it would fill.
+   */
+  explain?(config: Config, env: StageEnv): Explainer;
 }
 
 /**
@@ -50,9 +56,11 @@ export interface CompositeDefinition<
   Writes extends SlotName = SlotName,
   Config = unknown,
   Optional extends SlotName = never,
-> extends Omit<StageDefinition<Reads, Writes, Config, Optional>, 'create'> {
+> extends Omit<StageDefinition<Reads, Writes, Config, Optional>, 'create' | 'explain'> {
   readonly composite: true;
   create(config: Config, env: StageEnv, nested: NestedPipeline): StageHandler<Reads, Writes, Optional>;
+  /** As for any stage. @param nested the list, to be gone through once for each run that there would be */
+  explain?(config: Config, env: StageEnv, nested: NestedExplanation): Explainer;
 }
 
 /** A stage of any shape, as the registry holds it. Its config has been validated before `create` is called. */
@@ -66,6 +74,7 @@ export interface AnyStage {
   readonly before?: readonly SlotName[];
   readonly composite?: true;
   create(config: never, env: StageEnv, nested: NestedPipeline): AnyStageHandler;
+  explain?(config: never, env: StageEnv, nested: NestedExplanation): Explainer;
 }
 
 export type AnyStageHandler = (exchange: ExchangeView<SlotName>) => AnyStageOutcome | Promise<AnyStageOutcome>;

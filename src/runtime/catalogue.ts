@@ -200,14 +200,15 @@ export function compileFilter(models: ModelsFile): ModelFilter {
 }
 
 function compileAliases(config: GatewayFile): ReadonlyMap<string, Alias> {
-  const aliases = Object.entries(config.aliases).map(([name, { strategy, targets }]): [string, Alias] => [
+  const aliases = Object.entries(config.aliases).map(([name, { strategy, sticky, targets }]): [string, Alias] => [
     name,
     {
       name,
       strategy,
-      targets: targets.map(({ target, weight }) => {
+      sticky,
+      targets: targets.map(({ target, weight, priority }) => {
         const at = target.indexOf('/');
-        return { entityId: target.slice(0, at), model: target.slice(at + 1), weight };
+        return { entityId: target.slice(0, at), model: target.slice(at + 1), weight, priority };
       }),
     },
   ]);
@@ -222,9 +223,10 @@ function compileConsumers(config: GatewayFile): ReadonlyMap<string, ConsumerKey>
       id: file.id,
       user: file.user,
       team: file.team,
-      models: [compileFilter(file.models), ...(userFilter === undefined ? [] : [userFilter])].filter(
-        (filter) => filter !== everyModel,
-      ),
+      models: [
+        ...[compileFilter(file.models)].filter((filter) => filter !== everyModel),
+        ...(userFilter === undefined || userFilter === everyModel ? [] : [{ ...userFilter, whose: 'user' as const }]),
+      ],
       budgets: file.budgets,
       metadata: file.metadata,
     };

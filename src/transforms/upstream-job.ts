@@ -44,6 +44,7 @@ export function createJobRunner(config: DispatchConfig, env: StageEnv): JobRunne
       try {
         let reply = await submit(line, part.request, attempt, signal);
         if (provider.poll !== undefined) reply = await follow(reply);
+        attempt.answeredAtMs = env.clock.now();
         return { kind: 'answered', call: part.call, attempt: place, reply };
       } catch (error) {
         attempt.endedAtMs = env.clock.now();

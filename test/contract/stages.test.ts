@@ -239,6 +239,6 @@ stageContract({
 
 /** The composite stage `fallback`, whose list does nothing. */
 function withoutList(): StageDefinition<'candidates' | 'target', 'target'> {
-  const { composite: _composite, create, ...definition } = fallback;
+  const { composite: _composite, explain: _explain, create, ...definition } = fallback;
   return { ...definition, create: (config, env) => create(config, env, { run: () => Promise.resolve() }) };
 }

@@ -106,6 +106,10 @@ export interface ImagesResponseBody {
        */
       attempts: {
         /**
+         * The vendor's region. The gateway is not told; the member is there for clients that read it.
+         */
+        region: null;
+        /**
          * The entity's id.
          */
         entity: string;

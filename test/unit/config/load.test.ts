@@ -50,8 +50,8 @@ describe('a valid file', () => {
     expect(config.routes[0]?.max_size_upload).toBe(100 * 1024 * 1024);
     expect(config.pipelines['images']?.[0]).toEqual({ plugin: 'authenticate', enabled: true, config: {} });
     expect(config.aliases['prod']?.targets).toEqual([
-      { target: 'main/gpt-image-2', weight: 3 },
-      { target: 'box/some/model', weight: 1 },
+      { target: 'main/gpt-image-2', weight: 3, priority: 0 },
+      { target: 'box/some/model', weight: 1, priority: 0 },
     ]);
   });
 

@@ -123,8 +123,8 @@ describe('an images response as JSON', () => {
     expect(told.extra).toEqual({
       routing: {
         attempts: [
-          { provider: 'openai', entity: 'main', model: 'gpt-image-2', status: 503 },
-          { provider: 'sandbox', entity: 'second', model: 'm' },
+          { provider: 'openai', entity: 'main', model: 'gpt-image-2', region: null, status: 503 },
+          { provider: 'sandbox', entity: 'second', model: 'm', region: null, status: null },
         ],
       },
     });

@@ -186,13 +186,19 @@ describe('aliases', () => {
       },
     });
     expect([...catalogue.aliases.values()]).toEqual([
-      { name: 'test/test', strategy: 'failover', targets: [{ entityId: 'sandbox', model: 'sandbox-1', weight: 1 }] },
+      {
+        name: 'test/test',
+        strategy: 'failover',
+        sticky: undefined,
+        targets: [{ entityId: 'sandbox', model: 'sandbox-1', weight: 1, priority: 0 }],
+      },
       {
         name: 'mixed',
         strategy: 'weighted',
+        sticky: undefined,
         targets: [
-          { entityId: 'sandbox', model: 'black-forest-labs/flux', weight: 3 },
-          { entityId: 'sandbox', model: 'b', weight: 1 },
+          { entityId: 'sandbox', model: 'black-forest-labs/flux', weight: 3, priority: 0 },
+          { entityId: 'sandbox', model: 'b', weight: 1, priority: 0 },
         ],
       },
     ]);
