@@ -5,7 +5,7 @@ import { createAdminHandler } from './admin/admin.ts';
 import { describeCapabilities } from './admin/capabilities.ts';
 import { blobStores } from './blobs/index.ts';
 import { describeConfig } from './config/describe.ts';
-import { readConfig, validateConfig, type LoadResult, type ReadConfig } from './config/load.ts';
+import { readConfig, validateConfig, type LoadedConfig, type LoadResult, type ReadConfig } from './config/load.ts';
 import { createReloader, type LoadOutcome, type ReloadResult, type ReloadTrigger } from './config/reload.ts';
 import type { Problem } from './config/problems.ts';
 import { createWatcher } from './config/watch.ts';
@@ -19,6 +19,7 @@ import { createListeners, type BoundAddress, type Listeners, type ListenerSettin
 import { createPictureFetcher } from './http/picture-fetcher.ts';
 import { createServiceConnector } from './http/service-client.ts';
 import { stopPainter } from './images/painter.ts';
+import { valueAt } from './json-pointer.ts';
 import { silentLog, type RootLogger } from './log.ts';
 import { createRegistry, type Registry } from './pipeline/registry.ts';
 import type { Catalogue } from './pipeline/settings.ts';
@@ -27,10 +28,12 @@ import { providers } from './providers/index.ts';
 import { createAlertOutbox } from './runtime/alert-outbox.ts';
 import { systemClock } from './runtime/clock.ts';
 import { compile, type Snapshot } from './runtime/compile.ts';
+import { explainRequest, readExplainRequest } from './runtime/explain.ts';
 import { importExtensions } from './runtime/extensions.ts';
 import { buildOnLease, createResources } from './runtime/resources.ts';
 import { inertServices, openServices } from './runtime/services.ts';
 import { retiredModels } from './runtime/retired-models.ts';
+import { showExplanation, type ShownExplanation } from './runtime/show-explanation.ts';
 import { createSnapshotHolder } from './runtime/snapshot.ts';
 import { createUpkeep } from './runtime/upkeep.ts';
 import { limiters, stores } from './stores/index.ts';
@@ -79,6 +82,8 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
   const requests = createHandler({ snapshots, clock, log, shutdown: shutdown.signal });
   const listeners = createListeners({ onRequest: requests.handle, log });
   let inForce: GatewayFile | undefined;
+  /** Texts of the file in force that are shown to nobody. */
+  let secretTexts: readonly string[] = [];
   let stopping = false;
 
   const watcher = createWatcher({ onChange: () => void reloader.request('watch'), log });
@@ -98,6 +103,11 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
     },
     capabilities: (model) => describeCapabilities(snapshots.current().catalogue, model),
     reload: reloader.request,
+    explain: (given) =>
+      withSnapshot(async ({ catalogue, router, routes }) => {
+        const scope = { catalogue, router, routes, readsCounts: true, nowMs: clock.now() };
+        return showExplanation(await explainRequest(readExplainRequest(given), scope), secretTexts);
+      }),
     withBudgets: (use) => withSnapshot(({ catalogue, env }) => use({ budgets: catalogue.budgets, store: env.store })),
     withImages: (use) => withSnapshot(({ env }) => use(env.blobs)),
     token: () => inForce?.admin.token ?? '',
@@ -140,7 +150,7 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
     if (compiled.kind === 'invalid') {
       return { kind: 'invalid', digest, files, problems: loaded.problemsFrom(compiled.problems) };
     }
-    const { catalogue, router } = compiled;
+    const { catalogue, router, routes } = compiled;
     const warnings = loaded.problemsFrom(retiredModels(config, registry, clock.now()));
     return {
       kind: 'loaded',
@@ -156,10 +166,12 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
           trustedProxies: addressRanges(config.server.trusted_proxies),
           catalogue,
           router,
+          routes,
           env: built.env,
           retire: () => lease.release(),
         };
         await putInForce(snapshot, config, tls);
+        secretTexts = secretsOf(loaded);
         for (const { file, line, column, message } of warnings) log.warn(message, { file, line, column });
       },
     };
@@ -275,6 +287,43 @@ export async function checkConfig({
     warnings: loaded.problemsFrom(retiredModels(config, registry, systemClock.now())),
     meaning: isValid ? { config, registry, catalogue: compiled.catalogue } : undefined,
   };
+}
+
+/**
+ * What a request would do under a file, without a gateway that runs: so nothing is known of counts.
+ * @throws GatewayError invalid_value for a question that is none
+ */
+export async function explainConfig(
+  { configPath, env }: Pick<GatewayOptions, 'configPath' | 'env'>,
+  given: unknown,
+): Promise<
+  | { readonly problems: readonly Problem[]; readonly explanation: undefined }
+  | { readonly problems: undefined; readonly explanation: ShownExplanation }
+> {
+  const asked = readExplainRequest(given);
+  const { registry, loaded } = await validateWithExtensions(await readConfig({ path: configPath, env }));
+  if (loaded.kind === 'invalid') return { problems: loaded.problems, explanation: undefined };
+  const { config } = loaded;
+  const resources = createResources(silentLog);
+  const lease = resources.lease();
+  try {
+    const compiled = compile({ config, registry, share: lease.use, createClient, services: inertServices });
+    if (compiled.kind === 'invalid') {
+      return { problems: loaded.problemsFrom(compiled.problems), explanation: undefined };
+    }
+    const scope = { ...compiled, readsCounts: false, nowMs: systemClock.now() };
+    return { problems: undefined, explanation: showExplanation(await explainRequest(asked, scope), secretsOf(loaded)) };
+  } finally {
+    await resources.close();
+  }
+}
+
+/** The texts of a file that are shown to nobody. */
+function secretsOf({ config, secrets }: LoadedConfig): readonly string[] {
+  return [...secrets].flatMap((pointer) => {
+    const value = valueAt(config, pointer);
+    return typeof value === 'string' ? [value, ...value.split(',').map((part) => part.trim())] : [];
+  });
 }
 
 /** Milliseconds that requests get to say that they were cut off, once waiting for them is over. */

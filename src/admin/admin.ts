@@ -1,11 +1,14 @@
 /** The admin listener: health, readiness, status, usage, budgets, reload and hosted images. It is never part of the public listener. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { BlobStore } from '../blobs/blob-store.ts';
+import { collect, type ByteSource } from '../body/byte-source.ts';
 import { GatewayError, toGatewayError } from '../errors.ts';
 import type { ReloadResult, ReloadTrigger } from '../config/reload.ts';
 import { splitTarget } from '../http/exchange.ts';
+import { requestBody } from '../http/request-body.ts';
 import type { RequestHandler } from '../http/server.ts';
 import { errorResponse, sendResponse } from '../http/reply.ts';
+import { isJsonObject } from '../json.ts';
 import type { Logger } from '../log.ts';
 import { jsonResponse, type BodyResponse } from '../pipeline/response.ts';
 import type { BooksReader } from '../stores/ledger.ts';
@@ -24,6 +27,8 @@ export interface AdminSources {
   /** @param model a model to ask about in place of those that are known */
   capabilities(model: string | null): object;
   reload(trigger: ReloadTrigger): Promise<ReloadResult>;
+  /** What a request would do. @param given the question, as it came @throws GatewayError invalid_value */
+  explain(given: unknown): Promise<object>;
   /** Does something with the budgets in force, and keeps their books open meanwhile. */
   withBudgets<Value>(use: (books: BudgetBooks) => Promise<Value>): Promise<Value>;
   /** Does something with the hosted images, and keeps their place open meanwhile. */
@@ -42,8 +47,16 @@ export interface Readiness {
   readonly limitsWork: boolean;
 }
 
-/** @param rest what stands in the place of the route's `*`, decoded; empty without one */
-type Endpoint = (sources: AdminSources, query: URLSearchParams, rest: string) => BodyResponse | Promise<BodyResponse>;
+/**
+ * @param rest what stands in the place of the route's `*`, decoded; empty without one
+ * @param body the request's, not yet read
+ */
+type Endpoint = (
+  sources: AdminSources,
+  query: URLSearchParams,
+  rest: string,
+  body: ByteSource,
+) => BodyResponse | Promise<BodyResponse>;
 
 interface AdminRoute {
   readonly methods: readonly string[];
@@ -63,6 +76,7 @@ const routes = new Map<string, AdminRoute>([
   ['/api/budgets', { methods: ['GET'], open: false, answer: budgets }],
   ['/api/budgets/*/reset', { methods: ['POST'], open: false, answer: budgetReset }],
   ['/api/reload', { methods: ['POST'], open: false, answer: reload }],
+  ['/api/explain', { methods: ['POST'], open: false, answer: explain }],
   ['/api/images', { methods: ['GET'], open: false, answer: images }],
   ['/api/images/*', { methods: ['DELETE'], open: false, answer: image }],
 ]);
@@ -107,6 +121,31 @@ async function reload(sources: AdminSources): Promise<BodyResponse> {
   return jsonResponse(result.kind === 'refused' ? 422 : 200, result);
 }
 
+/** The largest question, prompt included. */
+const maxQuestionBytes = 128 * 1024;
+/** Milliseconds that a question may take to arrive. */
+const questionMs = 10_000;
+
+async function explain(
+  sources: AdminSources,
+  _query: URLSearchParams,
+  _rest: string,
+  body: ByteSource,
+): Promise<BodyResponse> {
+  return jsonResponse(200, await sources.explain(parseQuestion(await collect(body))));
+}
+
+function parseQuestion(bytes: Uint8Array): object {
+  let document: unknown;
+  try {
+    document = JSON.parse(Buffer.from(bytes).toString());
+  } catch {
+    document = undefined;
+  }
+  if (!isJsonObject(document)) throw new GatewayError('invalid_json', 'The body must be a JSON object.');
+  return document;
+}
+
 function images({ withImages }: AdminSources, query: URLSearchParams): Promise<BodyResponse> {
   return withImages((blobs) => listImages(blobs, query));
 }
@@ -122,19 +161,28 @@ export function createAdminHandler(sources: AdminSources): RequestHandler {
   return function handle(live) {
     const { request } = live;
     const { path, query } = splitTarget(request.url ?? '/');
-    respond({ path, query, method: request.method ?? 'GET' }, request.headers.authorization, sources)
+    const body = requestBody(request, { maxBytes: maxQuestionBytes, bodyMs: questionMs });
+    respond({ path, query, method: request.method ?? 'GET', body }, request.headers.authorization, sources)
       .catch((error: unknown) => {
         const shown = toGatewayError(error);
         if (shown.code === 'internal_error') sources.log.error('the admin listener failed', { path, error });
         return errorResponse(shown);
       })
+      .finally(() => body.cancel())
       .then((response) => sendResponse(live, response, new Map(), AbortSignal.timeout(answerDeadlineMs)))
       .catch((error: unknown) => sources.log.debug('an admin answer was not taken', { path, error }));
   };
 }
 
+interface AdminRequest {
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly method: string;
+  readonly body: ByteSource;
+}
+
 async function respond(
-  { path, query, method }: { readonly path: string; readonly query: URLSearchParams; readonly method: string },
+  { path, query, method, body }: AdminRequest,
   authorization: string | undefined,
   sources: AdminSources,
 ): Promise<BodyResponse> {
@@ -146,7 +194,7 @@ async function respond(
     const allow = route.methods.join(', ');
     throw new GatewayError('method_not_allowed', `${method} is not allowed here; ${allow} is.`, { headers: { allow } });
   }
-  return route.answer(sources, query, rest);
+  return route.answer(sources, query, rest, body);
 }
 
 function findRoute(path: string): { readonly route: AdminRoute; readonly rest: string } | undefined {

@@ -6,7 +6,7 @@ import type { Budget, Catalogue, Target } from '../pipeline/settings.ts';
 import type { StageEnv } from '../pipeline/stage.ts';
 import { targetCall } from '../pipeline/target-call.ts';
 import { formatDuration } from '../quantities.ts';
-import type { CounterRange, Hold, Reservation } from '../stores/store.ts';
+import type { CounterRange, CounterState, Hold, Reservation } from '../stores/store.ts';
 import { counterPlace } from './counters.ts';
 import { measures, type Measure } from './measures.ts';
 import { budgetApplies, budgetValue } from './scope.ts';
@@ -49,7 +49,7 @@ export type ShareView = ExchangeView<'caller' | 'call' | 'candidates'>;
 
 /** @throws GatewayError unpriced_model */
 export function sharesOf(
-  { caller, route, call, candidates }: ShareView,
+  { caller, route, call, candidates }: Pick<ShareView, 'caller' | 'route' | 'call' | 'candidates'>,
   meters: readonly Meter[],
   { catalogue, log }: StageEnv,
   nowMs: number,
@@ -112,13 +112,16 @@ export function holdOf({ counter, range, budget, limit, span, amount: most }: Sh
 export function refuse(reservation: Reservation, shares: readonly Share[]): void {
   if (reservation.kind === 'held') return;
   const share = shareOf(reservation, shares);
-  const used = reservation.state.settled + reservation.state.held;
-  throw new GatewayError(
+  if (share === undefined) throw new GatewayError('budget_exceeded', 'A budget has no room for this call.');
+  throw noRoom(share, reservation.state);
+}
+
+/** The refusal of a call for which a counter has no room as it stands. */
+export function noRoom(share: Share, { settled, held }: CounterState): GatewayError {
+  return new GatewayError(
     'budget_exceeded',
-    share === undefined
-      ? 'A budget has no room for this call.'
-      : `The budget \`${share.budget.id}\` has no room for this call ` +
-          `${share.measure.refusal(share.amount, used, share.limit)} ${ending(share)}`,
+    `The budget \`${share.budget.id}\` has no room for this call ` +
+      `${share.measure.refusal(share.amount, settled + held, share.limit)} ${ending(share)}`,
   );
 }
 

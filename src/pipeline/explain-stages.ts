@@ -1,18 +1,19 @@
 /** Goes through a compiled pipeline as requests do, and has each stage tell what it would do. */
 import { GatewayError } from '../errors.ts';
+import type { ImageCall } from './call.ts';
 import type { Slots } from './exchange.ts';
 import type { Account, NestedExplanation, StageAccount, ThoughtExchange } from './explain.ts';
 import type { CompiledStage } from './run.ts';
 
-/** What the stages say, in their order. What the caller would be refused with is in the account then. */
+/** What the stages say, in their order, and the call as it was understood. The account says what would refuse it. */
 export async function explainStages(
   stages: readonly CompiledStage[],
   exchange: ThoughtExchange,
   account: Account,
-): Promise<readonly StageAccount[]> {
-  const { told, refusal } = await goThrough(stages, exchange, account);
+): Promise<{ readonly told: readonly StageAccount[]; readonly call: ImageCall | undefined }> {
+  const { told, filled, refusal } = await goThrough(stages, exchange, account);
   if (refusal !== undefined) account.refuse(refusal);
-  return told;
+  return { told, call: filled.call };
 }
 
 /** The list of a composite stage. What one run fills is empty again for the next. */
@@ -29,11 +30,17 @@ export function nestedExplanation(stages: readonly CompiledStage[]): NestedExpla
   };
 }
 
+interface Outcome {
+  readonly told: readonly StageAccount[];
+  readonly filled: Partial<Slots>;
+  readonly refusal: GatewayError | undefined;
+}
+
 async function goThrough(
   stages: readonly CompiledStage[],
   exchange: ThoughtExchange,
   account: Account,
-): Promise<{ readonly told: readonly StageAccount[]; readonly refusal: GatewayError | undefined }> {
+): Promise<Outcome> {
   const told = stages.map(({ name }): StageAccount => ({
     name,
     outcome: 'not_reached',
@@ -52,8 +59,8 @@ async function goThrough(
     } catch (error) {
       if (!(error instanceof GatewayError)) throw error;
       entry.outcome = 'refuses';
-      return { told, refusal: error };
+      return { told, filled, refusal: error };
     }
   }
-  return { told, refusal: undefined };
+  return { told, filled, refusal: undefined };
 }

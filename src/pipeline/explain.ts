@@ -99,8 +99,6 @@ export interface LimitAccount {
   readonly text: string;
   /** What the call would take of it. */
   readonly cost: number;
-  /** What is left; undefined when that may not be looked at. */
-  readonly remaining: number | undefined;
 }
 
 export function createAccount(given: Pick<Account, 'consumer' | 'readsCounts'>): Account {

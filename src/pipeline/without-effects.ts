@@ -5,6 +5,16 @@ import type { PictureFetcher, StageEnv } from './stage.ts';
 /** What an upload is called that would be hosted. */
 const placeholderName = 'NAME';
 
+/** A store of blobs that takes what is put, and has nothing. */
+const inert: StageEnv['blobs'] = {
+  put: () => Promise.resolve(placeholderName),
+  remove: () => Promise.resolve(),
+  open: never,
+  list: never,
+  sweep: never,
+  close: never,
+};
+
 export function withoutEffects(env: StageEnv): StageEnv {
   const { store, pictures } = env;
   return {
@@ -17,6 +27,10 @@ export function withoutEffects(env: StageEnv): StageEnv {
       record: never,
       reset: never,
       maintain: never,
+      claimKey: never,
+      sendKey: never,
+      completeKey: never,
+      releaseKey: never,
       close: never,
       read: store.read,
       usage: store.usage,
@@ -24,14 +38,16 @@ export function withoutEffects(env: StageEnv): StageEnv {
       counters: store.counters,
       healthy: store.healthy,
     },
-    blobs: {
-      put: () => Promise.resolve(placeholderName),
-      remove: () => Promise.resolve(),
-      open: never,
-      list: never,
-      sweep: never,
+    limiter: {
+      prepare: () => undefined,
+      prepared: () => Promise.resolve(),
+      take: never,
+      leave: never,
+      healthy: env.limiter.healthy,
       close: never,
     },
+    blobs: inert,
+    answers: inert,
     forward: { forward: never },
     pictures: unfetched(pictures),
     services: { connect: () => ({ ask: never, tell: never, close: () => Promise.resolve() }) },

@@ -8,10 +8,12 @@ import {
   holdOf,
   isTouched,
   mostAt,
+  noRoom,
   refuse,
   shareOf,
   sharesOf,
   usedOf,
+  type Meter,
   type Share,
   type ShareView,
 } from '../budget/shares.ts';
@@ -33,10 +35,7 @@ export const budget = defineStage({
   writes: [],
   before: ['reply'],
   create(_config, env) {
-    const meters = env.catalogue.budgets.map((each) => ({
-      budget: each,
-      windowAt: createBudgetClock(each.window, each.timeZone),
-    }));
+    const meters = metersOf(env);
     const alerts = createAlertWatch(env);
     const warnings = env.share('budget/warnings', () => new Map<string, number>());
     const served = new WeakSet<Exchange>();
@@ -110,7 +109,40 @@ export const budget = defineStage({
       });
     };
   },
+  explain(_config, env) {
+    const meters = metersOf(env);
+
+    return async function explainBudget({ caller, route, call, candidates }, { account, notes }) {
+      // Within a `fallback` it reserves once for all.
+      if (call === undefined || candidates === undefined || account.budgets.length > 0) return;
+      const shares = sharesOf({ caller, route, call, candidates }, meters, env, env.clock.now());
+      if (shares.length === 0) notes.push('no budget counts this call');
+      for (const share of shares) {
+        const { budget, value, measure, limit, amount, span, counter, range } = share;
+        const standing = account.readsCounts ? await env.store.read(counter, range) : undefined;
+        account.budgets.push({
+          id: budget.id,
+          per: value === undefined ? undefined : budget.per,
+          value,
+          unit: measure.unit,
+          limit,
+          amount,
+          onExceed: budget.onExceed,
+          windowEndMs: span.endMs,
+          standing,
+        });
+        const hasRoom = standing === undefined || standing.settled + standing.held + amount <= limit;
+        if (standing !== undefined && !hasRoom && budget.onExceed === 'block') {
+          account.refuse(noRoom(share, standing));
+        }
+      }
+    };
+  },
 });
+
+function metersOf({ catalogue }: StageEnv): readonly Meter[] {
+  return catalogue.budgets.map((each) => ({ budget: each, windowAt: createBudgetClock(each.window, each.timeZone) }));
+}
 
 /** A share, for whoever is to be told how its budget stands. @param held what is reserved on it for this call */
 function counted(share: Share, { attempts }: ShareView, { store }: StageEnv, held: () => number): CountedBudget {

@@ -63,8 +63,7 @@ export function judge(caller: Caller, route: Route, target: Target): { allowed: 
     const rule = decidingRule(filter, names);
     return rule === undefined ? [] : [`${whose}: ${rule}`];
   };
-  const against = rules.filter(({ filter, names }) => !filterAllows(filter, names));
-  const [decisive] = against;
+  const decisive = rules.find(({ filter, names }) => !filterAllows(filter, names));
   const words = decisive === undefined ? rules.flatMap(told) : told(decisive);
   return { allowed: decisive === undefined, rule: words.length === 0 ? undefined : words.join('; ') };
 }

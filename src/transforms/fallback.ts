@@ -28,6 +28,22 @@ export const fallback = defineComposite({
       throw failure;
     };
   },
+  explain(_config, _env, nested) {
+    return async function explainFallback(exchange, told) {
+      const { candidates = [] } = exchange;
+      const outcomes: { readonly target: Target; readonly refusal: GatewayError | undefined }[] = [];
+      for (const target of candidates) {
+        const refusal = await nested.explain(exchange, told, { target });
+        told.account.candidate(target).refusal ??= refusal;
+        outcomes.push({ target, refusal: told.account.candidate(target).refusal });
+      }
+      // Up to the first that could be sent, or that fails in a way that no other would mend.
+      const decisive = outcomes.find(({ refusal }) => refusal?.curable !== true) ?? outcomes.at(-1);
+      if (decisive === undefined) return undefined;
+      if (decisive.refusal !== undefined) throw decisive.refusal;
+      return { target: decisive.target };
+    };
+  },
 });
 
 async function mayTry(gates: readonly TryGate[], target: Target): Promise<boolean> {

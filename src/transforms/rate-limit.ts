@@ -85,6 +85,13 @@ export const rateLimit = defineStage({
       });
     };
   },
+  explain(config: RateLimitConfig, env) {
+    const { rates, ceilings } = compileLimits(config, env);
+    return function explainRateLimit(exchange, { account }) {
+      for (const rate of rates) account.limits.push({ text: rate.text, cost: rate.costOf(exchange) });
+      for (const { text } of ceilings) account.limits.push({ text, cost: 1 });
+    };
+  },
 });
 
 /** Who holds an exchange's places, and which these are: two candidates of a call may be of one entity. */

@@ -59,6 +59,7 @@ beforeEach(async () => {
     readiness: () => ({ ready: true, stateWorks: true, limitsWork: true }),
     books: () => books,
     now: () => noon,
+    explain: (given) => Promise.resolve({ asked: given }),
     capabilities: (model) => ({ asked: model }),
     status: () => ({ ok: true, revision: 1 }),
     async reload(trigger) {

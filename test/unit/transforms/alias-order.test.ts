@@ -85,7 +85,7 @@ describe('the order of an alias', () => {
 
   it('begins with each target of a priority in turn for round_robin, and takes no turn to explain', () => {
     const shared = { taken: 0 };
-    const share = (<Value>(key: string, create: () => Value): unknown =>
+    const share = ((key: string, create: () => unknown): unknown =>
       key === 'alias-turn:a' ? shared : create()) as StageEnv['share'];
     const choices = [choice('z', { priority: 1 }), choice('a'), choice('b'), choice('y', { priority: 1 })];
     const taking = ordering('round_robin', {}, { share });
