@@ -5,6 +5,7 @@ import { GatewayError } from '../errors.ts';
 import type { ExchangeView } from '../pipeline/exchange.ts';
 import { defineStage, type StageEnv } from '../pipeline/stage.ts';
 import type { AnsweredPart, PartOutcome, UpstreamPart } from '../pipeline/upstream.ts';
+import { timeForTry } from './try-terms.ts';
 import { createJobRunner, type JobRunner } from './upstream-job.ts';
 
 /**
@@ -24,7 +25,8 @@ export const dispatch = defineStage({
       const { target, upstream } = exchange;
       const preparing = exchange.readyToSend();
       if (preparing !== undefined) await preparing;
-      const deadline = startDeadline(exchange.signal, target.entity.timeoutMs, env.clock);
+      const timeoutMs = Math.min(target.entity.timeoutMs, timeForTry(exchange, env.clock));
+      const deadline = startDeadline(exchange.signal, timeoutMs, env.clock);
       exchange.defer(deadline.clear);
       const [only] = upstream;
       if (upstream.length === 1 && only !== undefined) {

@@ -1,6 +1,7 @@
 /** The contract of every stage that has no suite of its own elsewhere, each with an exchange that it serves. */
 import { hash } from 'node:crypto';
 import { bytesSource } from '../../src/body/byte-source.ts';
+import type { FallbackConfig } from '../../src/generated/stages/fallback.ts';
 import { anonymous } from '../../src/pipeline/settings.ts';
 import type { StageDefinition } from '../../src/pipeline/stage.ts';
 import { completeResult } from '../../src/pipeline/result.ts';
@@ -31,6 +32,7 @@ import {
   makeStageEnv,
   makeTarget,
 } from '../fixtures/exchange.ts';
+import { fallbackConfig } from '../fixtures/fallback-config.ts';
 import { png, randomPng } from '../fixtures/pictures.ts';
 import { providerConfig } from '../fixtures/providers/config.ts';
 import { answering } from '../fixtures/replies.ts';
@@ -160,7 +162,7 @@ stageContract({
 
 stageContract({
   definition: withoutList(),
-  config: {},
+  config: fallbackConfig(),
   env: makeStageEnv(),
   exchange: (signal) => makeExchange({ candidates, target }, { signal }),
 });
@@ -238,7 +240,7 @@ stageContract({
 });
 
 /** The composite stage `fallback`, whose list does nothing. */
-function withoutList(): StageDefinition<'candidates' | 'target', 'target'> {
+function withoutList(): StageDefinition<'candidates' | 'target', 'target', FallbackConfig> {
   const { composite: _composite, explain: _explain, create, ...definition } = fallback;
   return { ...definition, create: (config, env) => create(config, env, { run: () => Promise.resolve() }) };
 }
