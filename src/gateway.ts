@@ -106,7 +106,9 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
     explain: (given) =>
       withSnapshot(async ({ catalogue, router, routes }) => {
         const scope = { catalogue, router, routes, readsCounts: true, nowMs: clock.now() };
-        return showExplanation(await explainRequest(readExplainRequest(given), scope), secretTexts);
+        // Those of the file that is explained, whatever is loaded meanwhile.
+        const hidden = secretTexts;
+        return showExplanation(await explainRequest(readExplainRequest(given), scope), hidden);
       }),
     withBudgets: (use) => withSnapshot(({ catalogue, env }) => use({ budgets: catalogue.budgets, store: env.store })),
     withImages: (use) => withSnapshot(({ env }) => use(env.blobs)),
@@ -319,11 +321,12 @@ export async function explainConfig(
 }
 
 /** The texts of a file that are shown to nobody. */
-function secretsOf({ config, secrets }: LoadedConfig): readonly string[] {
-  return [...secrets].flatMap((pointer) => {
+function secretsOf({ config, secrets, secretTexts }: LoadedConfig): readonly string[] {
+  const whole = [...secrets].flatMap((pointer) => {
     const value = valueAt(config, pointer);
     return typeof value === 'string' ? [value, ...value.split(',').map((part) => part.trim())] : [];
   });
+  return [...secretTexts, ...whole];
 }
 
 /** Milliseconds that requests get to say that they were cut off, once waiting for them is over. */

@@ -141,7 +141,7 @@ export function amountOf(share: Share, attempts: readonly Attempt[], end: Exchan
   const last = triesOf(attempts).at(-1)?.attempts ?? [];
   return usedOf(
     share,
-    attempts.filter((attempt) => !(last.includes(attempt) && isLost(attempt))),
+    attempts.filter((each) => !(last.includes(each) && isLost(each) && each.answeredAtMs === undefined)),
   );
 }
 

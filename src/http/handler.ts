@@ -116,6 +116,11 @@ async function serve(live: LiveConnection, snapshot: Snapshot, options: HandlerO
     snapshot,
     reception,
     clock: options.clock,
+  }).catch((error: unknown): Outcome => {
+    // Whatever went wrong even with the error, what was deferred has to run.
+    exchange.log.error('a request could not be answered', { error });
+    breakOff(live);
+    return { end: { kind: 'failed', status: 500, error: toGatewayError(error) }, clientGone: false };
   });
   deadline?.cancel();
   exchange.body.cancel();
@@ -289,7 +294,7 @@ function answerHeaders(exchange: RunningExchange): ReadonlyMap<string, string> {
 
 /** Model names come from callers; a header carries printable ASCII only. */
 function headerText(text: string): string {
-  return text.replace(/[^\x20-\x7e]/g, (character) => encodeURIComponent(character));
+  return text.toWellFormed().replace(/[^\x20-\x7e]/gu, (character) => encodeURIComponent(character));
 }
 
 function noRoute(

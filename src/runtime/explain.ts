@@ -13,6 +13,7 @@ import type { ImageCall } from '../pipeline/call.ts';
 import type { PriceExplanation } from '../pipeline/prices.ts';
 import type { Catalogue, Target } from '../pipeline/settings.ts';
 import { targetCall } from '../pipeline/target-call.ts';
+import { placeholderPicture } from '../pipeline/without-effects.ts';
 import { schemaFile } from '../schema-files.ts';
 import { compileRequestValidator } from '../validation.ts';
 import type { CompiledRoute, Snapshot } from './compile.ts';
@@ -134,8 +135,7 @@ function operationOf({ operation, images = 0 }: ExplainRequest): 'generation' | 
 }
 
 /** A picture of one pixel: what is in it is nobody's business here. */
-const pixel =
-  'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==';
+const pixel = `data:image/png;base64,${placeholderPicture.toString('base64')}`;
 
 /** The body that a caller would send. */
 function membersOf(asked: ExplainRequest): object {

@@ -98,7 +98,7 @@ export function showExplanation(explanation: Explanation, secrets: Iterable<stri
   const { asked, route, call, refusal, notes, stages, account } = explanation;
   const known = [...secrets].filter(isLongEnough);
   const tokens = account.candidates.flatMap(({ target }) => target.entity.tokens.all);
-  const all = [...tokens, ...known.map((text) => new Secret(text))];
+  const all = [...tokens.filter((token) => isLongEnough(token.reveal())), ...known.map((text) => new Secret(text))];
   const redactor = createRedactor('', known);
   const hide: Hide = {
     known: (text) => scrub(text, all),

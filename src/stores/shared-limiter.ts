@@ -142,6 +142,16 @@ export function createSharedLimiter(
     later('renew', leaseMs / 3, () => void renew());
     if (state !== 'working') return;
     await within(answerMs, (signal) => backend.renew(places, signal)).catch(fail);
+    // What was given back meanwhile may have been taken again by this.
+    const gone = Map.groupBy(
+      places.filter(({ holder, name }) => held.get(holder)?.has(name) !== true),
+      ({ holder }) => holder,
+    );
+    for (const [holder, each] of gone)
+      void giveBack(
+        holder,
+        each.map(({ name }) => name),
+      );
   }
 
   function prune(): void {

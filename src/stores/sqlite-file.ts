@@ -97,7 +97,7 @@ export function setSync(database: DatabaseSync, synchronous: 'FULL' | 'NORMAL'):
 
 /** Resolves when the disk has everything that was written ahead. */
 export async function syncLog(file: string): Promise<void> {
-  await using log = await open(`${file}-wal`, 'r');
+  await using log = await open(`${file}-wal`, 'r+');
   await log.datasync();
 }
 

@@ -68,13 +68,16 @@ function createHandler({ file, owner: self }: WorkerSettings): OrderHandler<Work
   }
 
   let syncing: NodeJS.Timeout | undefined;
+  /** Whether the disk may lack what was written before. */
+  let mustSync = false;
 
   /** Runs work in a transaction that the disk has a little later, so that nobody waits for it. */
   function inHaste<Value>(work: () => Value): Value {
     const value = inTransaction(database, work);
     syncing ??= setTimeout(() => {
       syncing = undefined;
-      void syncLog(file);
+      // Where that fails, the next transaction goes to the disk by itself, and says what is wrong.
+      syncLog(file).catch(() => (mustSync = true));
     }, syncAfterMs);
     return value;
   }
@@ -83,7 +86,9 @@ function createHandler({ file, owner: self }: WorkerSettings): OrderHandler<Work
   function durably<Value>(work: () => Value): Value {
     setSync(database, 'FULL');
     try {
-      return inTransaction(database, work);
+      const value = inTransaction(database, work);
+      mustSync = false;
+      return value;
     } finally {
       setSync(database, 'NORMAL');
     }
@@ -96,7 +101,7 @@ function createHandler({ file, owner: self }: WorkerSettings): OrderHandler<Work
         books.nowMs = order.nowMs;
         if (order.requests.every(({ kind }) => kind === 'read')) return { kind: 'answers', answers: run() };
         const mayBeForgotten = !order.requests.some(({ kind }) => unforgettable.has(kind));
-        return { kind: 'answers', answers: mayBeForgotten ? inHaste(run) : durably(run) };
+        return { kind: 'answers', answers: mayBeForgotten && !mustSync ? inHaste(run) : durably(run) };
       }
       if (order.kind === 'sweep') {
         books.nowMs = order.nowMs;

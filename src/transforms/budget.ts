@@ -68,8 +68,7 @@ export const budget = defineStage({
         // A failure to reserve has failed the exchange; then there is nothing to settle.
         const reservation = await reserving.catch(() => undefined);
         if (reservation?.kind === 'held') {
-          await settle(env, exchange, id, shares, end, tell);
-          for (const { id: further } of more) await release(env, exchange, further);
+          await settle(env, exchange, { id, further: more.map((each) => each.id) }, shares, end, tell);
         }
         const full = reservation?.kind === 'refused' ? shareOf(reservation, shares) : undefined;
         if (full !== undefined) await alerts.look({ ...full, unit: full.measure.unit }, 'refused');
@@ -163,22 +162,31 @@ function counted(share: Share, { attempts }: ShareView, { store }: StageEnv, hel
   };
 }
 
+/** What a call has reserved: at first, and for further tries. */
+interface Reserved {
+  readonly id: string;
+  readonly further: readonly string[];
+}
+
 async function settle(
   env: StageEnv,
   exchange: ShareView,
-  id: string,
+  { id, further }: Reserved,
   shares: readonly Share[],
   end: ExchangeEnd,
   tell: (shares: readonly Share[]) => Promise<void>,
 ): Promise<void> {
+  const { store } = env;
   const amounts = shares.map((share) => amountOf(share, exchange.attempts, end));
   const outcome = rowOutcome(exchange, end, env.clock.now());
-  const write = exchange.attempts.some(({ sent }) => sent)
-    ? () => env.store.settle(id, amounts, outcome)
-    : () => env.store.release(id, outcome);
+  const wasSent = exchange.attempts.some(({ sent }) => sent);
   await persist(
     async () => {
-      await write();
+      // Asked for in one turn, they share a transaction; what was for further tries is part of what is settled.
+      await Promise.all([
+        wasSent ? store.settle(id, amounts, outcome) : store.release(id, outcome),
+        ...further.map((each) => store.release(each)),
+      ]);
       await tell(shares);
     },
     {
@@ -186,20 +194,9 @@ async function settle(
       log: exchange.log,
       failure: 'a reservation could not be settled',
       success: 'a reservation was settled late',
-      fields: { reservation: id, amounts, outcome },
+      fields: { reservation: id, further, amounts, outcome },
     },
   );
-}
-
-/** Gives back what was reserved for a further try; by now it is part of what was settled. */
-async function release(env: StageEnv, { log }: ShareView, id: string): Promise<void> {
-  await persist(() => env.store.release(id), {
-    clock: env.clock,
-    log,
-    failure: 'a reservation could not be released',
-    success: 'a reservation was released late',
-    fields: { reservation: id },
-  });
 }
 
 /**

@@ -31,6 +31,7 @@ export const fallback = defineComposite({
       for (let round = 0; ; round += 1) {
         const again: Due[] = [];
         for (const { target, atMs } of due) {
+          if (exchange.attempts.some((attempt) => isAt(attempt, target) && mayBeBilled(attempt))) continue;
           if (round > 0 && !budget.take(target.entity.id, config.retry_budget)) continue;
           if (!(await waitUntil(atMs, endMs, exchange, env)) || !(await mayTry(exchange, target, tries))) throw failure;
           if (round === 0) budget.call(target.entity.id);
@@ -49,6 +50,8 @@ export const fallback = defineComposite({
             const waitMs = round < config.retries ? retryAfter(error, attempts, { config, round, env }) : undefined;
             const next = isCurable(error, attempts);
             exchange.log.warn('candidate failed', { entity: target.entity.id, model: target.model, error });
+            // What no other candidate cures ends it for all of them.
+            if (!next) again.length = 0;
             if (waitMs !== undefined) again.push({ target, atMs: env.clock.monotonic() + waitMs });
             if (!next) break;
           }
@@ -58,7 +61,8 @@ export const fallback = defineComposite({
       }
     };
   },
-  explain(_config, _env, nested) {
+  explain(config: FallbackConfig, _env, nested) {
+    const isCurable = createJudge(config);
     return async function explainFallback(exchange, told) {
       const { candidates = [] } = exchange;
       const outcomes: { readonly target: Target; readonly refusal: GatewayError | undefined }[] = [];
@@ -68,7 +72,8 @@ export const fallback = defineComposite({
         outcomes.push({ target, refusal: told.account.candidate(target).refusal });
       }
       // Up to the first that could be sent, or that fails in a way that no other would mend.
-      const decisive = outcomes.find(({ refusal }) => refusal?.curable !== true) ?? outcomes.at(-1);
+      const decisive =
+        outcomes.find(({ refusal }) => refusal === undefined || !isCurable(refusal, [])) ?? outcomes.at(-1);
       if (decisive === undefined) return undefined;
       if (decisive.refusal !== undefined) throw decisive.refusal;
       return { target: decisive.target };
@@ -80,6 +85,11 @@ export const fallback = defineComposite({
 interface Due {
   readonly target: Target;
   readonly atMs: number;
+}
+
+/** Whether an attempt was made at a target, under whichever name a caller gave it. */
+function isAt({ entity, model }: Attempt, target: Target): boolean {
+  return entity === target.entity.id && model === target.model;
 }
 
 /** Whether another candidate may cure a failure, as the file has it. */

@@ -189,7 +189,7 @@ function isFinal(error: GatewayError, attempts: readonly Attempt[]): boolean {
   if (!attempts.some(({ sent }) => sent)) return false;
   if (attempts.some(mayBeBilled)) return true;
   // What is wrong with the request stays wrong; a full queue, an outage or a credential of ours does not.
-  const isAboutTheRequest = error.status < 500 && error.status !== 429;
+  const isAboutTheRequest = error.status < 500 && error.status !== 429 && error.code !== 'client_closed_request';
   return !error.retry && (isAboutTheRequest || error.code === 'upstream_invalid_response');
 }
 

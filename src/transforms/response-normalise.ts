@@ -1,4 +1,5 @@
 import schema from '../../schemas/stages/response-normalise.schema.json' with { type: 'json' };
+import type { ByteSource } from '../body/byte-source.ts';
 import { noteDelivery } from '../budget/usage.ts';
 import { GatewayError } from '../errors.ts';
 import type { ResponseNormaliseConfig } from '../generated/stages/response-normalise.ts';
@@ -14,7 +15,7 @@ import { completeResult, type ImageAnswer, type ImageResult, type ResultImage } 
 import type { Target } from '../pipeline/settings.ts';
 import { ConfigError, defineStage, type PictureFetcher } from '../pipeline/stage.ts';
 import { targetCall } from '../pipeline/target-call.ts';
-import type { AnsweredPart } from '../pipeline/upstream.ts';
+import type { AnsweredPart, UpstreamReply } from '../pipeline/upstream.ts';
 import { addUsage } from '../pipeline/wire-usage.ts';
 import { inOwedFormat, owedFormat, type OwedFormat } from './output-format.ts';
 import { holdBack } from './pass-through.ts';
@@ -197,8 +198,9 @@ async function decoded(
   { prices }: Pick<Delivery, 'prices'>,
 ): Promise<ImageAnswer> {
   const attempt = attempts[part.attempt];
+  const { reply, hasFailed } = watchReading(part.reply);
   try {
-    const answer = await target.entity.provider.decode(part.reply, part.call);
+    const answer = await target.entity.provider.decode(reply, part.call);
     checkBase64(answer);
     const sized = await withSize(answer);
     const { images, usage, effective, costNanoUsd: reportedNanoUsd } = sized;
@@ -206,12 +208,30 @@ async function decoded(
     noteDelivery(attempt, { images: images.length, usage, size, quality, reportedNanoUsd }, prices);
     return sized;
   } catch (error) {
-    // An answer that broke off may have been billed; one that holds no picture delivered none.
-    const answeredInVain =
-      error instanceof GatewayError && ['upstream_invalid_response', 'content_policy_violation'].includes(error.code);
-    if (attempt !== undefined && answeredInVain) attempt.images = 0;
+    // An answer whose bytes failed to come may have been billed; one that holds no picture delivered none.
+    const holdsNone = error instanceof GatewayError && error.code === 'upstream_invalid_response' && !hasFailed();
+    const isRefusal = error instanceof GatewayError && error.code === 'content_policy_violation';
+    if (attempt !== undefined && (holdsNone || isRefusal)) attempt.images = 0;
     throw error;
   }
+}
+
+/** The same answer, of which it can be told whether its bytes have failed to come. */
+function watchReading(reply: UpstreamReply): { readonly reply: UpstreamReply; readonly hasFailed: () => boolean } {
+  let failed = false;
+  const body: ByteSource = {
+    length: reply.body.length,
+    cancel: () => reply.body.cancel(),
+    async *[Symbol.asyncIterator]() {
+      try {
+        for await (const chunk of reply.body) yield chunk;
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
+    },
+  };
+  return { reply: { ...reply, body }, hasFailed: () => failed };
 }
 
 /** A JPEG with large metadata tells its size only behind them; further we do not look. */

@@ -22,7 +22,10 @@ beforeAll(async () => {
   const [generate] = openAiRoutes(['first', 'second']);
   gateway = await startGateway({
     config: gatewayConfig([openAiEntity(first, { id: 'first' }), openAiEntity(second, { id: 'second' })], {
-      aliases: { both: { targets: ['first/gpt-image-2', 'second/gpt-image-2'] } },
+      aliases: {
+        alone: { targets: ['first/gpt-image-2'] },
+        both: { targets: ['first/gpt-image-2', 'second/gpt-image-2'] },
+      },
       pipelines: { images: pipeline({}), again: pipeline({ retries: 1 }), notFound: pipeline({ on_status: [404] }) },
       routes: ['images', 'again', 'notFound'].map((id) => ({ ...generate, id, path: `/${id}`, pipeline: id })),
     }),
@@ -73,7 +76,22 @@ describe('a failure', () => {
   });
 });
 
+describe('a lost answer', () => {
+  it('is not asked for again under another name of the same target', async () => {
+    const before = first.requests.length;
+    first.always({ cut: 'before_headers' });
+    const body = { model: 'alone', fallbacks: [one], prompt: 'a lighthouse' };
+    const answer = await postJson(`${gateway.url}/images`, body);
+    expect([answer.status, first.requests.length - before]).toEqual([502, 1]);
+  });
+});
+
 describe('with a retry', () => {
+  it('nobody is asked again once a candidate has refused the request itself', async () => {
+    second.next(failing(400));
+    expect(await outcome('again', both, failing(503))).toEqual([400, 'invalid_value', 1, 1]);
+  });
+
   it('what has cost nothing is sent again, and answered when the provider is well again', async () => {
     first.next(failing(503));
     expect(await outcome('again', one, {})).toEqual([200, undefined, 2, 0]);

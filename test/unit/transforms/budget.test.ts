@@ -374,6 +374,12 @@ describe('settling', () => {
     expect(await read('strict')).toEqual({ settled: 2, held: 0 });
   });
 
+  it('counts what the provider had begun to answer when the client left, whatever is let go of', async () => {
+    const begun = { status: 200, images: undefined, answeredAtMs: 1 };
+    await call(createStage([makeBudget({ abandoned: 'release' })]), { n: 2 }, [begun], ends.aborted);
+    expect(await read()).toEqual({ settled: 2, held: 0 });
+  });
+
   it('counts an answer that was lost before the try which the client abandoned', async () => {
     const handle = createStage([makeBudget({ abandoned: 'release' })]);
     await call(handle, { n: 2 }, [lost, { ...lost, startedAtMs: 1, endedAtMs: 2 }], ends.aborted);

@@ -203,8 +203,11 @@ describe('response-normalise', () => {
     expect(attempts[1]).toMatchObject({ images: 0 });
   });
 
-  it('leaves it open what is to be paid for an answer that broke off', async () => {
-    const broken = new GatewayError('upstream_error', 'The connection broke.');
+  it.each([
+    ['broke off', 'upstream_error'],
+    ['is longer than is read, or badly compressed', 'upstream_invalid_response'],
+  ] as const)('leaves it open what is to be paid for an answer that %s', async (_, code) => {
+    const broken = new GatewayError(code, 'The connection broke.');
     const replies = [arriving([Buffer.from('{"data":[{"b64_json":"aGk')], broken)];
     const attempts = begin(replies);
     await expect(normalise(replies, {}, attempts)).rejects.toBe(broken);
