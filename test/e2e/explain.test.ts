@@ -8,7 +8,9 @@ let setting: Setting;
 let other: FakeOpenAi;
 const key = 'sk-explain-815';
 const secretHeader = 'tenant-secret-77';
-const env = { TENANT: secretHeader };
+/** Looks like a word of a path. */
+const secretPath = 'lantern~harbour';
+const env = { TENANT: secretHeader, HARBOUR: secretPath };
 
 const configOf = (fake: Pick<FakeOpenAi, 'baseUrl'>) =>
   gatewayConfig(
@@ -23,12 +25,24 @@ const configOf = (fake: Pick<FakeOpenAi, 'baseUrl'>) =>
           options: { generation: { model: 'tenant-1' } },
         },
       },
+      {
+        id: 'pathed',
+        provider: 'openai-compatible',
+        config: {
+          // A URL's host is written in small letters wherever it is shown.
+          connection: {
+            base_url: `${other.baseUrl.replace('127.0.0.1', 'LOCALHOST')}/\${env:HARBOUR}`,
+            token: upstreamKey,
+          },
+          options: { generation: { model: 'tenant-1' } },
+        },
+      },
       { id: 'asleep', provider: 'openai', config: { connection: { token: '' } } },
       sandboxEntity(),
     ],
     {
       routes: [
-        ...openAiRoutes(['openai-main', 'second', 'tenant', 'asleep', 'sandbox']),
+        ...openAiRoutes(['openai-main', 'second', 'tenant', 'pathed', 'asleep', 'sandbox']),
         {
           id: 'strict',
           path: '/strict',
@@ -118,7 +132,7 @@ async function explain(question: object): Promise<Shown> {
   const text = await answer.text();
   expect(answer.status, text).toBe(200);
   expect(setting.fake.requests.length + other.requests.length).toBe(sent);
-  for (const secret of [upstreamKey, key, secretHeader]) expect(text).not.toContain(secret);
+  for (const secret of [upstreamKey, key, secretHeader, secretPath]) expect(text).not.toContain(secret);
   return JSON.parse(text) as Shown;
 }
 
@@ -186,6 +200,18 @@ describe('explain over the admin API', () => {
     const [request] = candidates[0]?.requests ?? [];
     expect(request?.headers['content-type']).toBe('multipart/form-data');
     expect(request?.body).toContainEqual(expect.objectContaining({ name: 'image[]', content: '[picture]' }));
+  });
+
+  it('tells of a picture that is a link, without a look at what is behind it', async () => {
+    const question = { model: 'openai-main/gpt-image-2', parameters: { image: 'https://pictures.example.com/1.png' } };
+    const { operation, candidates } = await explain(question);
+    expect(operation).toBe('edition');
+    expect(candidates[0]?.requests).toHaveLength(1);
+  });
+
+  it('hides an address that has a secret in it', async () => {
+    const { candidates } = await explain({ consumer: 'plain', model: 'pathed/tenant-1' });
+    expect(candidates[0]?.requests[0]?.url).toBe('[redacted]/images/generations');
   });
 
   it('hides what the file took from elsewhere', async () => {

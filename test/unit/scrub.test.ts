@@ -14,6 +14,8 @@ describe('a text', () => {
     ['in base64 without padding', Buffer.from(token).toString('base64').replace(/=+$/, '')],
     ['in hexadecimal', Buffer.from(token).toString('hex')],
     ['percent-encoded', encodeURIComponent(token)],
+    ['in a query', new URLSearchParams({ q: token }).toString().slice(2)],
+    ['in a path', encodeURI(token)],
   ])('does not tell a token %s', (_, spelling) => {
     const scrubbed = scrub(`Incorrect key ${spelling} (${spelling}).`, tokens);
     expect(scrubbed).toMatch(/^Incorrect key \[redacted\]=* \(\[redacted\]=*\)\.$/);
