@@ -433,6 +433,7 @@ async function readPicture(
     let byteLength = 0;
     for await (const chunk of bytes) {
       byteLength += chunk.byteLength;
+      // Before `see` counts it for all links together: that this one is too large is what to say.
       if (byteLength > maxBytes) throw overflow();
       if (head.byteLength < magicBytes) {
         head = Buffer.concat([head, chunk.subarray(0, magicBytes - head.byteLength)]);

@@ -15,7 +15,7 @@ export interface Limiter {
   prepared(): Promise<void>;
   /**
    * Takes what is demanded, if there is room for all of it.
-   * @throws GatewayError overloaded when nobody can tell whether there is; after two seconds at the latest
+   * @throws GatewayError overloaded when nobody can tell whether there is; after some seconds at the latest
    * @throws the signal's reason
    */
   take(demand: Demand, signal: AbortSignal): Promise<Verdict>;
