@@ -23,6 +23,7 @@ export function openExchange(given: {
   readonly live: LiveConnection;
   readonly signal: AbortSignal;
   readonly log: Logger;
+  readonly keepAlive: RunningExchange['keepAlive'];
 }): OpenExchange {
   const deferred: ((end: ExchangeEnd) => void | Promise<void>)[] = [];
   const exchange: RunningExchange = {

@@ -14,6 +14,8 @@ import type { CompiledRoute, Snapshot } from '../runtime/compile.ts';
 import type { SnapshotHolder } from '../runtime/snapshot.ts';
 import { remoteAddress } from './addresses.ts';
 import { corsHeaders, isPreflight, preflightHeaders } from './cors.ts';
+import { createPinger, errorEvents, isEvents, type Pinger } from './event-output.ts';
+import { eventsOfResult, renderEvents, withGrace } from './events-response.ts';
 import { openExchange, requestId, splitTarget } from './exchange.ts';
 import { renderImages, type RenderContext } from './images-response.ts';
 import { errorResponse, hasBegun, sendResponse } from './reply.ts';
@@ -87,6 +89,7 @@ async function serve(live: LiveConnection, snapshot: Snapshot, options: HandlerO
   }
   const { route } = match.route;
   const abort = followConnection(live, options.shutdown);
+  const pinger = createPinger(live, () => answerHeaders(exchange), options.clock);
   const { exchange, finish } = openExchange({
     id,
     startedAtMs: options.clock.now(),
@@ -94,6 +97,7 @@ async function serve(live: LiveConnection, snapshot: Snapshot, options: HandlerO
     live,
     signal: abort.signal,
     log: options.log.child({ request_id: id, route: route.id }),
+    keepAlive: pinger.every,
     body: requestBody(request, { maxBytes: route.maxUploadBytes, bodyMs: snapshot.server.timeouts.body }),
     request: {
       method: request.method ?? 'GET',
@@ -109,7 +113,7 @@ async function serve(live: LiveConnection, snapshot: Snapshot, options: HandlerO
   exchange.defer((end) => recordCall(exchange, end, snapshot.env));
   // A forwarded stream or WebSocket may last as long as its two ends like.
   const deadline = route.upstream === undefined ? startDeadline(abort, snapshot, options.clock) : undefined;
-  const end = await answer(exchange, match.route, snapshot, reception, options.clock);
+  const end = await answer(exchange, match.route, { snapshot, reception, pinger, clock: options.clock });
   deadline?.cancel();
   exchange.body.cancel();
   await finish(end);
@@ -117,38 +121,76 @@ async function serve(live: LiveConnection, snapshot: Snapshot, options: HandlerO
   logAccess(exchange, reception, end, options.clock);
 }
 
+/** What surrounds the answering of one request. */
+interface Surroundings {
+  readonly snapshot: Snapshot;
+  readonly reception: Reception;
+  readonly pinger: Pinger;
+  readonly clock: Clock;
+}
+
 /** Runs the pipeline and sends what it gave, or the error that it ended with. */
 async function answer(
   exchange: RunningExchange,
   { stages }: CompiledRoute,
-  snapshot: Snapshot,
-  reception: Reception,
-  clock: Clock,
+  surroundings: Surroundings,
 ): Promise<ExchangeEnd> {
-  const { live, signal } = exchange;
+  const { live } = exchange;
+  const { pinger, clock } = surroundings;
   try {
-    await runStages(stages, exchange, clock.monotonic);
+    // Whatever comes next writes by itself.
+    await runStages(stages, exchange, clock.monotonic).finally(pinger.stop);
     const { response } = exchange;
     if (response === undefined) throw new GatewayError('internal_error', 'The pipeline gave no answer.');
     if (response.kind === 'taken') return { kind: 'answered', status: response.status, error: undefined };
-    const body = response.kind === 'body' ? response : await bodyOf(exchange, snapshot, reception, clock);
-    await sendResponse(live, body, answerHeaders(exchange), signal);
-    return { kind: 'answered', status: body.status, error: undefined };
+    const body = response.kind === 'body' ? response : await bodyOf(exchange, surroundings);
+    if (pinger.hasBegun && !isEvents(body)) {
+      throw new GatewayError(
+        'internal_error',
+        'The pipeline gave no events, although the answer had begun with pings.',
+      );
+    }
+    await send(exchange, body, clock);
+    const failure = body.failure?.();
+    return failure === undefined
+      ? { kind: 'answered', status: body.status, error: undefined }
+      : failedEnd(exchange, failure);
   } catch (thrown) {
-    const error = toGatewayError(signal.aborted ? signal.reason : thrown);
-    if (error.code === 'client_closed_request') return { kind: 'aborted', status: error.status, error };
-    if (error.code === 'internal_error') exchange.log.error('internal error', { error: thrown });
-    if (hasBegun(live)) breakOff(live);
-    else await sendError(exchange, error);
-    return { kind: 'failed', status: error.status, error };
+    const end = failedEnd(exchange, thrown);
+    if (end.kind === 'aborted') return end;
+    const isOpen = pinger.hasBegun && live.answer.kind === 'response' && !live.answer.response.destroyed;
+    if (hasBegun(live) && !isOpen) breakOff(live);
+    else await sendError(exchange, end.error, isOpen);
+    return end;
   }
 }
 
+/** Resolves when the last byte is on its way. A caller of events is told in the end why there are no more. */
+async function send(exchange: RunningExchange, body: BodyResponse, clock: Clock): Promise<void> {
+  const { live, signal } = exchange;
+  if (!isEvents(body)) return sendResponse(live, body, answerHeaders(exchange), signal);
+  const grace = withGrace(signal, errorDeadlineMs, clock);
+  try {
+    return await sendResponse(live, body, answerHeaders(exchange), grace.signal);
+  } finally {
+    grace.release();
+  }
+}
+
+/** How an exchange ended that has failed, by what was thrown. */
+function failedEnd({ signal, log }: RunningExchange, thrown: unknown): ExchangeEnd & { readonly error: GatewayError } {
+  const error = toGatewayError(signal.aborted ? signal.reason : thrown);
+  if (error.code === 'client_closed_request') return { kind: 'aborted', status: error.status, error };
+  if (error.code === 'internal_error') log.error('internal error', { error: thrown });
+  return { kind: 'failed', status: error.status, error };
+}
+
 /** Never throws: what was deferred has to run, whether or not anybody takes the error off our hands. */
-async function sendError(exchange: RunningExchange, error: GatewayError): Promise<void> {
+async function sendError(exchange: RunningExchange, error: GatewayError, asEvent: boolean): Promise<void> {
+  const response = asEvent ? errorEvents(error) : errorResponse(error);
   try {
     const deadline = AbortSignal.timeout(errorDeadlineMs);
-    await sendResponse(exchange.live, errorResponse(error), answerHeaders(exchange), deadline);
+    await sendResponse(exchange.live, response, answerHeaders(exchange), deadline);
   } catch (unsent) {
     exchange.log.debug('an error was not taken', { error: unsent });
     breakOff(exchange.live);
@@ -160,23 +202,28 @@ const errorDeadlineMs = 10_000;
 
 async function bodyOf(
   exchange: RunningExchange,
-  snapshot: Snapshot,
-  reception: Reception,
-  clock: Clock,
+  { snapshot, reception, pinger, clock }: Surroundings,
 ): Promise<BodyResponse> {
-  const { response, result, call } = exchange;
+  const { response, result, call, signal } = exchange;
   if (response?.kind !== 'images' || result === undefined || call === undefined) {
     throw new GatewayError('internal_error', 'The pipeline gave an answer without pictures.');
   }
   if (result.passThrough !== undefined && response.passThrough) {
     return { kind: 'body', status: 200, headers: { 'content-type': 'application/json' }, body: result.passThrough() };
   }
+  const nowSeconds = Math.floor(clock.now() / 1000);
+  const host = hostFor(exchange, snapshot, clock);
+  if (response.framing === 'events') {
+    const { everyMs: pingEveryMs, hasBegun } = pinger;
+    const context = { call, nowSeconds, host, clock, pingEveryMs, hasBegun, signal };
+    return renderEvents(eventsOfResult(result), response, context);
+  }
   return renderImages(await result.read(), response, {
     call,
     attempts: exchange.attempts,
     elapsedMs: clock.monotonic() - reception.startedAtMs,
-    nowSeconds: Math.floor(clock.now() / 1000),
-    host: hostFor(exchange, snapshot, clock),
+    nowSeconds,
+    host,
   });
 }
 
@@ -189,11 +236,12 @@ function hostFor(
   const { path, publicUrl, signer } = catalogue.hosting;
   if (path === undefined) return undefined;
   const { imagesExpireAfterMs: keptForMs } = route;
-  return async function host(content, mediaType) {
+  return async function host(content, mediaType, mostMs = Infinity) {
     const now = clock.now();
-    const expiresAtMs = keptForMs === undefined ? undefined : now + keptForMs;
+    const keptMs = Math.min(keptForMs ?? Infinity, mostMs);
+    const expiresAtMs = keptMs === Infinity ? undefined : now + keptMs;
     const name = await madeAlready(env.blobs.put(content, mediaType, { expiresAtMs, signal }));
-    const untilMs = now + Math.min(keptForMs ?? Infinity, signer?.lifetimeMs ?? 0);
+    const untilMs = now + Math.min(keptMs, signer?.lifetimeMs ?? 0);
     return hostedLink((publicUrl ?? originOf(live)) + path, { name, untilMs }, signer);
   };
 }

@@ -111,5 +111,5 @@ describe('a request target', () => {
 
 function open(log = recordingLog()): OpenExchange {
   const { id, startedAtMs, route, request, body, live, signal } = makeExchange({});
-  return openExchange({ id, startedAtMs, route, request, body, live, signal, log });
+  return openExchange({ id, startedAtMs, route, request, body, live, signal, log, keepAlive() {} });
 }
