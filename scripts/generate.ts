@@ -19,6 +19,7 @@ const typeNames: Readonly<Record<string, string>> = {
   gateway: 'GatewayFile',
   entity: 'EntityFile',
   'image-prices': 'ImagePrices',
+  'api/explain-request': 'ExplainRequest',
   'api/images-request': 'ImagesRequest',
   'api/images-response': 'ImagesResponseBody',
   'api/error-response': 'ErrorResponseBody',

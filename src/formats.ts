@@ -18,6 +18,7 @@ export const formats: Readonly<Record<string, FormatCheck>> = {
   'link-source': explainLinkSource,
   'route-path': explainRoutePath,
   'image-place': explainImagePlace,
+  'limits-place': explainLimitsPlace,
 };
 
 function explainListenAddress(text: string): string | undefined {
@@ -112,6 +113,14 @@ function explainRoutePath(text: string): string | undefined {
 }
 
 /** Folders are any text; what is neither a folder nor a bucket is the schema's to refuse. */
+function explainLimitsPlace(text: string): string | undefined {
+  if (!/^rediss?:/.test(text)) return undefined;
+  const address = URL.parse(text);
+  const isAddress = /^rediss?:\/\//.test(text) && address !== null && address.hostname !== '';
+  const isWhole = isAddress && /^\/?[0-9]*$/.test(address.pathname) && address.search === '' && address.hash === '';
+  return isWhole ? undefined : 'must be redis://HOST:PORT/DATABASE, where the database is a number';
+}
+
 function explainImagePlace(text: string): string | undefined {
   if (!text.startsWith('s3://')) return undefined;
   try {

@@ -5,7 +5,7 @@ import { createAdminHandler } from './admin/admin.ts';
 import { describeCapabilities } from './admin/capabilities.ts';
 import { blobStores } from './blobs/index.ts';
 import { describeConfig } from './config/describe.ts';
-import { readConfig, validateConfig, type LoadResult, type ReadConfig } from './config/load.ts';
+import { readConfig, validateConfig, type LoadedConfig, type LoadResult, type ReadConfig } from './config/load.ts';
 import { createReloader, type LoadOutcome, type ReloadResult, type ReloadTrigger } from './config/reload.ts';
 import type { Problem } from './config/problems.ts';
 import { createWatcher } from './config/watch.ts';
@@ -19,20 +19,24 @@ import { createListeners, type BoundAddress, type Listeners, type ListenerSettin
 import { createPictureFetcher } from './http/picture-fetcher.ts';
 import { createServiceConnector } from './http/service-client.ts';
 import { stopPainter } from './images/painter.ts';
+import { valueAt } from './json-pointer.ts';
 import { silentLog, type RootLogger } from './log.ts';
 import { createRegistry, type Registry } from './pipeline/registry.ts';
 import type { Catalogue } from './pipeline/settings.ts';
-import type { Clock } from './pipeline/stage.ts';
+import type { Clock, ServiceConnector } from './pipeline/stage.ts';
 import { providers } from './providers/index.ts';
+import { createAlertOutbox } from './runtime/alert-outbox.ts';
 import { systemClock } from './runtime/clock.ts';
 import { compile, type Snapshot } from './runtime/compile.ts';
+import { explainRequest, readExplainRequest } from './runtime/explain.ts';
 import { importExtensions } from './runtime/extensions.ts';
 import { buildOnLease, createResources } from './runtime/resources.ts';
 import { inertServices, openServices } from './runtime/services.ts';
 import { retiredModels } from './runtime/retired-models.ts';
+import { showExplanation, type ShownExplanation } from './runtime/show-explanation.ts';
 import { createSnapshotHolder } from './runtime/snapshot.ts';
 import { createUpkeep } from './runtime/upkeep.ts';
-import { stores } from './stores/index.ts';
+import { limiters, stores } from './stores/index.ts';
 import { stages } from './transforms/index.ts';
 
 export interface GatewayOptions {
@@ -66,25 +70,30 @@ export interface GatewayOverview {
 }
 
 /** Everything that comes with the gateway. */
-export const builtIn = createRegistry({ stages, providers, stores, blobStores });
+export const builtIn = createRegistry({ stages, providers, stores, limiters, blobStores });
 
 export function createGateway({ configPath, env, log, clock = systemClock }: GatewayOptions): Gateway {
   const resources = createResources(log);
   const snapshots = createSnapshotHolder<Snapshot>(log);
   const shutdown = new AbortController();
   const forward = createForwarder();
+  const services = createServiceConnector();
+  const alerts = createAlertOutbox({ clock, services, log, random: Math.random });
   const requests = createHandler({ snapshots, clock, log, shutdown: shutdown.signal });
   const listeners = createListeners({ onRequest: requests.handle, log });
   let inForce: GatewayFile | undefined;
+  /** Texts of the file in force that are shown to nobody. */
+  let secretTexts: readonly string[] = [];
   let stopping = false;
 
   const watcher = createWatcher({ onChange: () => void reloader.request('watch'), log });
   const reloader = createReloader({ load, watch: watcher.watch, log, clock });
   const adminHandler = createAdminHandler({
     readiness() {
-      if (inForce === undefined || stopping) return { ready: false, stateWorks: true };
-      const stateWorks = snapshots.current().env.store.healthy();
-      return { ready: stateWorks || inForce.on_state_failure === 'allow', stateWorks };
+      if (inForce === undefined || stopping) return { ready: false, stateWorks: true, limitsWork: true };
+      const { store, limiter } = snapshots.current().env;
+      const [stateWorks, limitsWork] = [store.healthy(), limiter.healthy()];
+      return { ready: (stateWorks && limitsWork) || inForce.on_state_failure === 'allow', stateWorks, limitsWork };
     },
     books: () => snapshots.current().env.store,
     now: clock.now,
@@ -94,14 +103,15 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
     },
     capabilities: (model) => describeCapabilities(snapshots.current().catalogue, model),
     reload: reloader.request,
-    async withImages(use) {
-      const lease = snapshots.acquire();
-      try {
-        return await use(lease.value.env.blobs);
-      } finally {
-        lease.release();
-      }
-    },
+    explain: (given) =>
+      withSnapshot(async ({ catalogue, router, routes }) => {
+        const scope = { catalogue, router, routes, readsCounts: true, nowMs: clock.now() };
+        // Those of the file that is explained, whatever is loaded meanwhile.
+        const hidden = secretTexts;
+        return showExplanation(await explainRequest(readExplainRequest(given), scope), hidden);
+      }),
+    withBudgets: (use) => withSnapshot(({ catalogue, env }) => use({ budgets: catalogue.budgets, store: env.store })),
+    withImages: (use) => withSnapshot(({ env }) => use(env.blobs)),
     token: () => inForce?.admin.token ?? '',
     log,
   });
@@ -114,6 +124,15 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
     options: () => ({ ledgerKeptMs: inForce?.ledger.keep }),
   });
 
+  async function withSnapshot<Value>(use: (snapshot: Snapshot) => Promise<Value>): Promise<Value> {
+    const lease = snapshots.acquire();
+    try {
+      return await use(lease.value);
+    } finally {
+      lease.release();
+    }
+  }
+
   async function load(digestInForce: string | undefined): Promise<LoadOutcome> {
     const read = await readConfig({ path: configPath, env });
     const { digest, files } = read;
@@ -123,16 +142,17 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
     const { config, tls } = loaded;
 
     const built = await buildOnLease(resources, async (lease) => {
-      const env = await openServices({ config, registry, lease, clock, log, ...network(forward) });
+      const env = await openServices({ config, registry, lease, clock, log, alerts, ...network(forward, services) });
       const compiled = compile({ config, registry, share: lease.use, createClient, services: env });
       if (compiled.kind === 'invalid') await lease.release();
+      else await env.limiter.prepared();
       return { compiled, env, lease };
     });
     const { compiled, lease } = built;
     if (compiled.kind === 'invalid') {
       return { kind: 'invalid', digest, files, problems: loaded.problemsFrom(compiled.problems) };
     }
-    const { catalogue, router } = compiled;
+    const { catalogue, router, routes } = compiled;
     const warnings = loaded.problemsFrom(retiredModels(config, registry, clock.now()));
     return {
       kind: 'loaded',
@@ -148,10 +168,12 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
           trustedProxies: addressRanges(config.server.trusted_proxies),
           catalogue,
           router,
+          routes,
           env: built.env,
           retire: () => lease.release(),
         };
         await putInForce(snapshot, config, tls);
+        secretTexts = secretsOf(loaded);
         for (const { file, line, column, message } of warnings) log.warn(message, { file, line, column });
       },
     };
@@ -209,9 +231,12 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
       await watcher.close();
       await reloader.close();
       const graceMs = inForce?.server.timeouts.drain ?? 0;
+      const untilMs = clock.monotonic() + graceMs;
       const giveUp = clock.timer(graceMs, () => shutdown.abort());
       await Promise.all([listeners.drain(graceMs + lastWordsMs), requests.idle()]);
       giveUp.cancel();
+      // What the last requests have raised gets a moment even when they took all of the time.
+      await alerts.close(Math.max(lastWordsMs, untilMs - clock.monotonic()));
       await upkeep.stop();
       await adminListeners.drain(0);
       await close();
@@ -266,6 +291,44 @@ export async function checkConfig({
   };
 }
 
+/**
+ * What a request would do under a file, without a gateway that runs: so nothing is known of counts.
+ * @throws GatewayError invalid_value for a question that is none
+ */
+export async function explainConfig(
+  { configPath, env }: Pick<GatewayOptions, 'configPath' | 'env'>,
+  given: unknown,
+): Promise<
+  | { readonly problems: readonly Problem[]; readonly explanation: undefined }
+  | { readonly problems: undefined; readonly explanation: ShownExplanation }
+> {
+  const asked = readExplainRequest(given);
+  const { registry, loaded } = await validateWithExtensions(await readConfig({ path: configPath, env }));
+  if (loaded.kind === 'invalid') return { problems: loaded.problems, explanation: undefined };
+  const { config } = loaded;
+  const resources = createResources(silentLog);
+  const lease = resources.lease();
+  try {
+    const compiled = compile({ config, registry, share: lease.use, createClient, services: inertServices });
+    if (compiled.kind === 'invalid') {
+      return { problems: loaded.problemsFrom(compiled.problems), explanation: undefined };
+    }
+    const scope = { ...compiled, readsCounts: false, nowMs: systemClock.now() };
+    return { problems: undefined, explanation: showExplanation(await explainRequest(asked, scope), secretsOf(loaded)) };
+  } finally {
+    await resources.close();
+  }
+}
+
+/** The texts of a file that are shown to nobody. */
+function secretsOf({ config, secrets, secretTexts }: LoadedConfig): readonly string[] {
+  const whole = [...secrets].flatMap((pointer) => {
+    const value = valueAt(config, pointer);
+    return typeof value === 'string' ? [value, ...value.split(',').map((part) => part.trim())] : [];
+  });
+  return [...secretTexts, ...whole];
+}
+
 /** Milliseconds that requests get to say that they were cut off, once waiting for them is over. */
 const lastWordsMs = 1000;
 
@@ -276,8 +339,7 @@ function createClient(): ReturnType<typeof createHttpClient> {
   return createHttpClient({ connectTimeoutMs });
 }
 
-function network(forward: ReturnType<typeof createForwarder>) {
-  const services = createServiceConnector();
+function network(forward: ReturnType<typeof createForwarder>, services: ServiceConnector) {
   return { forward, services, createPictureFetcher, spoolDirectory: join(tmpdir(), 'pinhole') };
 }
 

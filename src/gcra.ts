@@ -27,12 +27,64 @@ export interface Outlook extends Standing {
   readonly waitUs: number;
 }
 
+/** A rate, ready for sums. What keys have used is counted in parts: `amount` of them come back in a microsecond. */
+export interface Meter {
+  /** Parts of so many microseconds. */
+  partsOf(microseconds: number): bigint;
+  /** Parts of so many units. */
+  partsOfUnits(units: number): bigint;
+  /** Parts of the whole burst. */
+  readonly most: bigint;
+  /** Where a key stands that has used so many parts and not got them back yet. */
+  standing(used: bigint): Standing;
+  /** What taking `cost` units would come to, for such a key. */
+  outlook(used: bigint, cost: number): Outlook;
+}
+
+export function createMeter({ amount, windowUs, burst }: Rate): Meter {
+  const perUnit = BigInt(windowUs);
+  const perMicrosecond = BigInt(amount);
+  const most = BigInt(burst) * perUnit;
+
+  /** Rounded up: after so many, it is true. */
+  const microseconds = (parts: bigint): number => Number((parts + perMicrosecond - 1n) / perMicrosecond);
+
+  function standing(used: bigint): Standing {
+    const left = most > used ? most - used : 0n;
+    return { remaining: Number(left / perUnit), fullAfterUs: microseconds(used) };
+  }
+
+  return {
+    most,
+    partsOf: (us) => BigInt(us) * perMicrosecond,
+    partsOfUnits: (units) => BigInt(units) * perUnit,
+    standing,
+    outlook(used, cost) {
+      const wanted = BigInt(cost) * perUnit;
+      const missing = used + wanted - most;
+      const waitUs = missing <= 0n ? 0 : wanted > most ? Infinity : microseconds(missing);
+      return { ...standing(used), waitUs };
+    },
+  };
+}
+
+/** The outlook that is in the way for longest; undefined when none is. */
+export function longestWait(outlooks: readonly Outlook[]): number | undefined {
+  let found: number | undefined;
+  outlooks.forEach(({ waitUs }, index) => {
+    if (waitUs > (found === undefined ? 0 : (outlooks[found]?.waitUs ?? 0))) found = index;
+  });
+  return found;
+}
+
 export interface RateLimiter {
   readonly rate: Rate;
   /** What taking `cost` units would come to. Takes none. @param nowUs microseconds on a scale that only goes forward */
   look(key: string, cost: number, nowUs: number): Outlook;
   /** Takes `cost` units, whether or not there are as many. */
   take(key: string, cost: number, nowUs: number): Standing;
+  /** Whether all that was ever taken has come back. */
+  isIdle(nowUs: number): boolean;
   /** Keys that are remembered. */
   readonly size: number;
 }
@@ -42,9 +94,7 @@ export interface RateLimiter {
  *   all their units again are forgotten earlier, since nothing tells them from unused ones
  */
 export function createRateLimiter(rate: Rate, maxKeys: number): RateLimiter {
-  const perUnit = BigInt(rate.windowUs);
-  const perMicrosecond = BigInt(rate.amount);
-  const most = BigInt(rate.burst) * perUnit;
+  const meter = createMeter(rate);
   /** In the order of their last use. */
   const fullAt = new Map<string, bigint>();
 
@@ -53,14 +103,6 @@ export function createRateLimiter(rate: Rate, maxKeys: number): RateLimiter {
     const moment = fullAt.get(key) ?? now;
     return moment > now ? moment - now : 0n;
   }
-
-  function standing(parts: bigint): Standing {
-    const left = most > parts ? most - parts : 0n;
-    return { remaining: Number(left / perUnit), fullAfterUs: microseconds(parts) };
-  }
-
-  /** Rounded up: after so many, it is true. */
-  const microseconds = (parts: bigint): number => Number((parts + perMicrosecond - 1n) / perMicrosecond);
 
   function forget(now: bigint): void {
     // Two for each that may come, so that what is over does not pile up.
@@ -75,20 +117,18 @@ export function createRateLimiter(rate: Rate, maxKeys: number): RateLimiter {
 
   return {
     rate,
-    look(key, cost, nowUs) {
-      const parts = used(key, BigInt(nowUs) * perMicrosecond);
-      const wanted = BigInt(cost) * perUnit;
-      const missing = parts + wanted - most;
-      const waitUs = missing <= 0n ? 0 : wanted > most ? Infinity : microseconds(missing);
-      return { ...standing(parts), waitUs };
-    },
+    look: (key, cost, nowUs) => meter.outlook(used(key, meter.partsOf(nowUs)), cost),
     take(key, cost, nowUs) {
-      const now = BigInt(nowUs) * perMicrosecond;
-      const parts = used(key, now) + BigInt(cost) * perUnit;
+      const now = meter.partsOf(nowUs);
+      const parts = used(key, now) + meter.partsOfUnits(cost);
       fullAt.delete(key);
       fullAt.set(key, now + parts);
       forget(now);
-      return standing(parts);
+      return meter.standing(parts);
+    },
+    isIdle(nowUs) {
+      const now = meter.partsOf(nowUs);
+      return Array.from(fullAt.values()).every((moment) => moment <= now);
     },
     get size() {
       return fullAt.size;

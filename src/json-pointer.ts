@@ -35,3 +35,14 @@ function spellSegments(segments: readonly string[]): string {
     return isIndex(segment) ? `${name}[${segment}]` : `${name}.${segment}`;
   }, '');
 }
+
+/** What a pointer points to within plain data; undefined when there is nothing. */
+export function valueAt(root: unknown, pointer: string): unknown {
+  return segmentsOf(pointer).reduce<unknown>(
+    (node, segment) =>
+      typeof node === 'object' && node !== null && Object.hasOwn(node, segment)
+        ? Reflect.get(node, segment)
+        : undefined,
+    root,
+  );
+}

@@ -6,6 +6,17 @@ export interface ModelFilter {
   readonly exclude: readonly Pattern[];
 }
 
+/** The pattern of a filter that keeps a model out, or lets it in, for people; undefined when there is no pattern at all. */
+export function decidingRule({ include, exclude }: ModelFilter, names: readonly string[]): string | undefined {
+  const hits = ({ matches }: Pattern): boolean => names.some((name) => matches(name));
+  const excluded = exclude.find(hits);
+  if (excluded !== undefined) return `exclude ${excluded.source}`;
+  const included = include.find(hits);
+  if (included !== undefined) return `include ${included.source}`;
+  const sources = include.map(({ source }) => source).join(', ');
+  return include.length === 0 ? undefined : `include ${sources}, of which none matches`;
+}
+
 /** A filter that lets everything through. */
 export const everyModel: ModelFilter = { include: [], exclude: [] };
 

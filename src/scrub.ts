@@ -31,5 +31,7 @@ function spellings(token: string): readonly string[] {
   if (token === '') return [];
   const bytes = Buffer.from(token);
   const base64 = bytes.toString('base64').replace(/=+$/, '');
-  return [...new Set([token, base64, bytes.toString('hex'), encodeURIComponent(token)])];
+  const member = new URLSearchParams({ '': token }).toString().slice(1);
+  const written = [encodeURIComponent, encodeURI].map((encode) => encode(token.toWellFormed()));
+  return [...new Set([token, base64, bytes.toString('hex'), member, ...written])];
 }

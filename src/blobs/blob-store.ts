@@ -116,6 +116,8 @@ export interface BlobStoreSettings {
   readonly log: Logger;
   /** What requests are signed with, for places that ask for it. */
   readonly credentials: BlobCredentials | undefined;
+  /** A place of its own below the location, for what is no picture: nobody who opens the location itself comes across it. */
+  readonly part?: 'answers' | undefined;
 }
 
 export interface BlobCredentials {

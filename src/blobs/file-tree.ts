@@ -4,6 +4,7 @@
  *     Ab/AbcdefgX….png                    those that stay, by the first two characters of their names
  *     expiring/0t2k/9/0t2k9zq-AbX….png    those that expire, by 13 hours and by 22 minutes
  *     incoming/AbcdefgX….png.partial      those that are not complete yet
+ *     answers/…                           the same again, for answers that are kept to be given once more
  */
 import type { Dirent } from 'node:fs';
 import { readdir, rmdir } from 'node:fs/promises';

@@ -40,7 +40,10 @@ const staleAfterMs = 3_600_000;
 /** `file:PATH`: a folder, which is created when the first picture comes. */
 export const fileBlobStore: BlobStoreDefinition = {
   scheme: 'file',
-  open: (location, settings) => Promise.resolve(openFolder(location, settings)),
+  open(location, settings) {
+    const { part } = settings;
+    return Promise.resolve(openFolder(part === undefined ? location : join(location, part), settings));
+  },
 };
 
 function openFolder(root: string, { clock }: BlobStoreSettings): BlobStore {

@@ -1,6 +1,6 @@
 /**
  * Pictures as objects in an S3-compatible bucket: `expiring/NAME` for those that expire and `lasting/NAME` for the others,
- * below the prefix. Bucket and lists are strongly consistent, so several gateways may share them.
+ * below the prefix; answers that are kept to be given once more lie in the same way below `answers/`. Bucket and lists are strongly consistent, so several gateways may share them.
  */
 import { GatewayError, OperatorError } from '../errors.ts';
 import { parseS3Location } from '../s3-location.ts';
@@ -40,10 +40,11 @@ interface Bucket {
   prefixOf(folder: Folder): string;
 }
 
-function openBucket(text: string, { clock, log, credentials }: BlobStoreSettings): BlobStore {
+function openBucket(text: string, { clock, log, credentials, part }: BlobStoreSettings): BlobStore {
   if (credentials === undefined) throw new OperatorError('`images` is a bucket, which needs `images_credentials`.');
   const location = parseS3Location(`s3:${text}`);
-  const prefixOf = (folder: Folder): string => `${location.prefix}${folder}/`;
+  const prefix = part === undefined ? location.prefix : `${location.prefix}${part}/`;
+  const prefixOf = (folder: Folder): string => `${prefix}${folder}/`;
   const bucket: Bucket = {
     client: createS3Client({ location, credentials, clock, log }),
     keyOf: ({ name, expiresAtMs }) => prefixOf(expiresAtMs === undefined ? 'lasting' : 'expiring') + name,

@@ -29,10 +29,10 @@ export function createPriceBook(
 ): PriceBook {
   const find = createPriceFinder(overrides, providerNames);
   return {
-    estimate(question) {
+    estimate: remembered((question) => {
       const source = find(question);
       return estimateOf(source && largestBill(source.tariff, question));
-    },
+    }),
     actual(question, delivered) {
       const { reportedNanoUsd } = delivered;
       if (reportedNanoUsd !== undefined) return { kind: 'priced', nanoUsd: reportedNanoUsd, basis: 'reported' };
@@ -43,6 +43,26 @@ export function createPriceBook(
       const source = find(question);
       return { ...explainSource(source, question), ...explainBill(source && largestBill(source.tariff, question)) };
     },
+  };
+}
+
+/** Questions that are remembered, in all. Callers make them up, so there is no end to them. */
+const mostRemembered = 256;
+
+/** The budget, the ledger and the request itself each ask what the same call can cost. */
+function remembered(estimate: PriceBook['estimate']): PriceBook['estimate'] {
+  const known = new Map<string, Estimate>();
+  return function rememberedEstimate(question) {
+    const { provider, entity, model, operation, size, quality, n, inputImages, steps, promptBytes, partialImages } =
+      question;
+    const texts = [provider, entity, model, operation, size, quality];
+    const key = JSON.stringify([...texts, n, inputImages, steps, promptBytes, partialImages]);
+    const found = known.get(key);
+    if (found !== undefined) return found;
+    if (known.size >= mostRemembered) known.clear();
+    const made = estimate(question);
+    known.set(key, made);
+    return made;
   };
 }
 

@@ -1,13 +1,14 @@
-import { hash } from 'node:crypto';
 import { filterAllows } from '../model-filter.ts';
+import type { NameList } from '../name-list.ts';
+import type { ImageCall } from '../pipeline/call.ts';
 import type { Budget, Caller, Route, Target } from '../pipeline/settings.ts';
 import { targetNames } from '../pipeline/target-names.ts';
-import type { WindowSpan } from './windows.ts';
 
 /** One call at one target, as budgets see it. */
 export interface BudgetSubject {
   readonly caller: Caller;
   readonly route: Route;
+  readonly call: Pick<ImageCall, 'parameters'>;
   readonly target: Target;
 }
 
@@ -16,17 +17,19 @@ export interface BudgetSubject {
  * that say whose calls are meant (consumers, users, teams) need not; those that say which calls still must.
  */
 export function budgetApplies(budget: Budget, { caller: { consumer }, route, target }: BudgetSubject): boolean {
-  const { consumers, users, teams, providers, routes, models } = budget.scope;
+  const { consumers, users, teams, providers, entities, routes, models } = budget.scope;
+  const { entity } = target;
   const named = consumer?.budgets.includes(budget.id) === true;
   return (
     (named || (isIn(consumers, consumer?.id) && isIn(users, consumer?.user) && isIn(teams, consumer?.team))) &&
     isIn(routes, route.id) &&
-    (providers === undefined || target.entity.providerNames.some((name) => providers.has(name))) &&
+    isIn(entities, entity.id) &&
+    (providers === undefined || [entity.id, ...entity.providerNames].some((name) => providers.has(name))) &&
     (models === undefined || filterAllows(models, targetNames(target)))
   );
 }
 
-function isIn(list: ReadonlySet<string> | undefined, value: string | undefined): boolean {
+function isIn(list: NameList | undefined, value: string | undefined): boolean {
   return list === undefined || (value !== undefined && list.has(value));
 }
 
@@ -38,35 +41,16 @@ export function budgetValue(budget: Budget, subject: BudgetSubject): string | un
   return budget.per === undefined ? undefined : (valueOf(budget.per, subject) ?? noValue);
 }
 
-function valueOf(per: NonNullable<Budget['per']>, { caller, route, target }: BudgetSubject): string | undefined {
+function valueOf(per: NonNullable<Budget['per']>, { caller, route, call, target }: BudgetSubject): string | undefined {
   const values: Record<typeof per, string | undefined> = {
     consumer: caller.consumer?.id,
     user: caller.consumer?.user,
     team: caller.consumer?.team,
+    end_user: caller.endUser ?? call.parameters.user,
     model: target.model,
     provider: target.entity.providerNames[0],
+    entity: target.entity.id,
     route: route.id,
   };
   return values[per];
-}
-
-/**
- * The identity of a budget's counter in the state store, such as
- * `budget/growth-month/images/month/2026-11-01T00:00:00.000Z/team/growth`. What changes the meaning of the count is in
- * it; the limit is not, so a new limit holds for what was used before.
- * @param unit what is counted
- * @param value what `budgetValue` gave
- */
-export function counterName(budget: Budget, unit: string, span: WindowSpan, value: string | undefined): string {
-  const window = budget.window === 'lifetime' ? [] : [new Date(span.startMs).toISOString()];
-  const part = budget.per === undefined || value === undefined ? ['all'] : [budget.per, namePart(value)];
-  return ['budget', encodeURIComponent(budget.id), unit, budget.window, ...window, ...part].join('/');
-}
-
-const longestPart = 256;
-
-/** A value that callers may choose, such as a model: bounded, and of characters that every store takes. */
-function namePart(value: string): string {
-  const encoded = encodeURIComponent(value.toWellFormed());
-  return encoded.length <= longestPart ? encoded : `sha256:${hash('sha256', value)}`;
 }

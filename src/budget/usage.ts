@@ -64,7 +64,8 @@ export function tokensOf(attempts: readonly Attempt[]): Pick<ImageUsage, 'inputT
   };
 }
 
-function mayBeBilled(attempt: Attempt): boolean {
+/** Whether the provider may ask to be paid for it: it made pictures or says what it costs, or its answer was lost. */
+export function mayBeBilled(attempt: Attempt): boolean {
   return (attempt.images ?? 0) > 0 || (attempt.costNanoUsd ?? 0) > 0 || isLost(attempt);
 }
 

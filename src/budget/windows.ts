@@ -1,4 +1,4 @@
-import type { BudgetWindow } from '../pipeline/settings.ts';
+import type { BudgetWindow, RollingWindow, WindowUnit } from '../pipeline/settings.ts';
 
 /** One window of time: from its first millisecond up to but not including the first of the next. */
 export interface WindowSpan {
@@ -7,6 +7,20 @@ export interface WindowSpan {
   /** Milliseconds since 1970; infinite for a lifetime. */
   readonly endMs: number;
 }
+
+/** What a budget counts at one moment. */
+export interface BudgetSpan extends WindowSpan {
+  /** The part of a rolling window that is counted now, on a counter of its own; undefined: the window has one counter. */
+  readonly bucket: WindowSpan | undefined;
+  /** When nobody asks any more for what is counted now, in milliseconds since 1970; undefined: never. */
+  readonly forgottenAtMs: number | undefined;
+}
+
+/** Parts of a rolling window. What was used counts for as long as the window says, and for up to one part longer. */
+const buckets = 60;
+
+/** A counter outlives its window: for reports, and for a system clock that is set back. */
+const keptAfterWindowMs = 24 * 3_600_000;
 
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
@@ -19,7 +33,7 @@ const lifetime: WindowSpan = { startMs: 0, endMs: Number.POSITIVE_INFINITY };
  * from the start of the day.
  * @throws RangeError when there is no such time zone
  */
-export function windowAt(window: BudgetWindow, timeZone: string, atMs: number): WindowSpan {
+export function windowAt(window: WindowUnit, timeZone: string, atMs: number): WindowSpan {
   if (window === 'lifetime') return lifetime;
   if (window !== 'hour') return calendarWindow(window, timeZone, atMs);
   const day = calendarWindow('day', timeZone, atMs);
@@ -31,7 +45,7 @@ export function windowAt(window: BudgetWindow, timeZone: string, atMs: number): 
  * `windowAt` for one kind of window, which works the window out once and remembers it until it ends.
  * @throws RangeError when there is no such time zone
  */
-export function createWindowClock(window: BudgetWindow, timeZone: string): (nowMs: number) => WindowSpan {
+export function createWindowClock(window: WindowUnit, timeZone: string): (nowMs: number) => WindowSpan {
   // A wrong zone is to be found when the clock is made, not with the first request.
   wallClock(timeZone);
   let current: WindowSpan | undefined;
@@ -44,7 +58,35 @@ export function createWindowClock(window: BudgetWindow, timeZone: string): (nowM
   };
 }
 
-type CalendarWindow = Exclude<BudgetWindow, 'hour' | 'lifetime'>;
+/**
+ * What a budget counts, by the time. A rolling window ends never, and begins with the first part that reaches into it.
+ * @throws RangeError when there is no such time zone
+ */
+export function createBudgetClock(window: BudgetWindow, timeZone: string): (nowMs: number) => BudgetSpan {
+  if (typeof window === 'object') return (nowMs) => rollingSpan(window, nowMs);
+  const windowOf = createWindowClock(window, timeZone);
+  return function currentSpan(nowMs) {
+    const span = windowOf(nowMs);
+    const forgottenAtMs = Number.isFinite(span.endMs) ? span.endMs + keptAfterWindowMs : undefined;
+    return { ...span, bucket: undefined, forgottenAtMs };
+  };
+}
+
+function rollingSpan({ rollingMs }: RollingWindow, nowMs: number): BudgetSpan {
+  // Parts begin at multiples of their length, so that all gateways have the same.
+  const bucketMs = Math.ceil(rollingMs / buckets);
+  const startOf = (atMs: number): number => atMs - (atMs % bucketMs);
+  const startMs = startOf(nowMs);
+  return {
+    startMs: startOf(Math.max(0, nowMs - rollingMs)),
+    endMs: Number.POSITIVE_INFINITY,
+    bucket: { startMs, endMs: startMs + bucketMs },
+    // Another gateway's clock may be behind.
+    forgottenAtMs: startMs + bucketMs + rollingMs + bucketMs,
+  };
+}
+
+type CalendarWindow = Exclude<WindowUnit, 'hour' | 'lifetime'>;
 
 /**
  * Works on boundaries rather than on dates: where a change of the clock shows the end of a day a second time, or

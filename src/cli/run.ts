@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { explain } from './explain.ts';
 import { keys } from './keys.ts';
 import { price } from './price.ts';
 import { reload } from './reload.ts';
@@ -9,7 +10,7 @@ import type { Command, CommandOption, CommandOptions, Terminal } from './termina
 import { usage } from './usage.ts';
 import { validate } from './validate.ts';
 
-const commands: readonly Command[] = [start, validate, schema, price, keys, reload, usage];
+const commands: readonly Command[] = [start, validate, schema, explain, price, keys, reload, usage];
 
 /** Runs what the arguments ask for, and gives the exit code: 0 done, 1 failed, 2 used wrongly. */
 export async function runCommand(args: readonly string[], terminal: Terminal): Promise<number> {

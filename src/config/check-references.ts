@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { formats } from '../formats.ts';
 import { isLoopback, parseListenAddress } from '../listen-address.ts';
 import { pointerTo } from '../json-pointer.ts';
+import { isPlainName } from '../name-list.ts';
 import type { Registry } from '../pipeline/registry.ts';
 import { entriesAt, objectAt, textAt, textsAt, type Entry } from './entries.ts';
 import type { PointedProblem, Report } from './problems.ts';
@@ -21,6 +22,7 @@ export function checkReferences(
   checkIds(root, report);
   checkConsumers(root, report);
   checkAliases(root, isWritten, report);
+  checkBudgetWindows(root, isWritten, report);
   checkBudgetScopes(root, definitions, report);
   checkAdmin(root, report);
   checkImages(root, report);
@@ -31,6 +33,13 @@ export function checkReferences(
 export function idsOf(root: Record<string, unknown>, list: string): ReadonlySet<string> | undefined {
   if (!Array.isArray(root[list])) return undefined;
   return new Set(entriesAt(root, list).flatMap(({ value }) => textAt(value, 'id') ?? []));
+}
+
+/** What entities call their providers themselves. */
+export function ownProviderNames(root: Record<string, unknown>): readonly string[] {
+  return entriesAt(root, 'image_models').flatMap(
+    ({ value }) => textAt(objectAt(objectAt(value, 'config'), 'connection'), 'provider_name') ?? [],
+  );
 }
 
 /** Reports a name that does not exist, unless nobody knows which names there are. */
@@ -138,7 +147,27 @@ function checkAliases(root: Record<string, unknown>, isWritten: (pointer: string
   }
 }
 
-/** A budget whose scope is misspelt would count nothing, and nobody would notice. */
+/** A budget counts in one kind of window. */
+function checkBudgetWindows(
+  root: Record<string, unknown>,
+  isWritten: (pointer: string) => boolean,
+  report: Report,
+): void {
+  for (const { pointer, value } of entriesAt(root, 'budgets')) {
+    if (!('rolling' in value)) {
+      const message = 'a budget needs `window` or `rolling`';
+      if (!('window' in value)) report({ kind: 'missing', pointer, message });
+      continue;
+    }
+    const message = 'a budget has either `window` or `rolling`, not both';
+    if ('window' in value) report({ kind: 'key', pointer: pointerTo(pointer, 'rolling'), message });
+    const zone = pointerTo(pointer, 'time_zone');
+    if (isWritten(zone))
+      report({ kind: 'key', pointer: zone, message: '`time_zone` has an effect only with `window`' });
+  }
+}
+
+/** A budget whose scope is misspelt would count nothing, and nobody would notice. Patterns may wait for names to come. */
 function checkBudgetScopes(
   root: Record<string, unknown>,
   definitions: Pick<Registry, 'providers'>,
@@ -152,13 +181,20 @@ function checkBudgetScopes(
     ['consumers', 'consumer', idsOf(root, 'consumers')],
     ['users', 'user', users && new Set([...users, ...named('user')])],
     ['teams', 'team', new Set(named('team'))],
-    ['providers', 'entity or provider', entities && new Set([...entities, ...definitions.providers.keys()])],
+    [
+      'providers',
+      'entity or provider',
+      entities && new Set([...entities, ...definitions.providers.keys(), ...ownProviderNames(root)]),
+    ],
+    ['entities', 'entity', entities],
     ['routes', 'route', idsOf(root, 'routes')],
   ];
   for (const { pointer, value } of entriesAt(root, 'budgets')) {
     const scope = objectAt(value, 'scope');
     for (const [list, what, names] of known) {
-      for (const name of textsAt(scope, list, pointerTo(pointer, 'scope'))) checkName(what, name, names, report);
+      for (const name of textsAt(scope, list, pointerTo(pointer, 'scope'))) {
+        if (isPlainName(name.text)) checkName(what, name, names, report);
+      }
     }
   }
 }

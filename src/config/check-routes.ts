@@ -3,7 +3,7 @@ import { isJsonObject } from '../json.ts';
 import { pointerTo } from '../json-pointer.ts';
 import type { Registry } from '../pipeline/registry.ts';
 import { stagesOf } from './check-plugins.ts';
-import { checkName, idsOf } from './check-references.ts';
+import { checkName, idsOf, ownProviderNames } from './check-references.ts';
 import { entriesAt, objectAt, textAt, textsAt, type Entry } from './entries.ts';
 import type { PointedProblem, Report } from './problems.ts';
 
@@ -36,13 +36,6 @@ export function checkRoutes(
   }
   checkDuplicates(routes, report);
   return problems;
-}
-
-/** What entities call their providers themselves. */
-function ownProviderNames(root: Record<string, unknown>): readonly string[] {
-  return entriesAt(root, 'image_models').flatMap(
-    ({ value }) => textAt(objectAt(objectAt(value, 'config'), 'connection'), 'provider_name') ?? [],
-  );
 }
 
 function resolvesModels(list: unknown, definitions: Pick<Registry, 'stages'>): boolean {

@@ -35,6 +35,8 @@ export interface LoadedConfig {
   readonly tls: Certificate | undefined;
   /** JSON pointers of the values that are shown to nobody. */
   readonly secrets: ReadonlySet<string>;
+  /** What references stand for, by itself, wherever in a value it stands. */
+  readonly secretTexts: readonly string[];
   /** Variables that are not set and have no default; they count as empty. */
   readonly unset: readonly { readonly pointer: string; readonly name: string }[];
   /** Where the value at a JSON pointer stands in the file. */
@@ -92,6 +94,7 @@ export function validateConfig(
     digest,
     files,
     secrets: new Set([...core.secrets, ...plugins.secrets, ...expansion.referenced]),
+    secretTexts: expansion.secretTexts,
     unset: expansion.unset,
     locate: (pointer) => document.locate(pointer),
     problemsFrom: (later) => problemsOf(read, later),

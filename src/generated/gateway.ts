@@ -15,7 +15,11 @@ export interface GatewayFile {
    */
   state: string;
   /**
-   * What becomes of a call for pictures while the state cannot be written to. reject: it is refused with 503 before anything is sent. allow: it goes on, and is counted nowhere but in the log.
+   * Where requests are counted against rate limits. state: with the state, so for all processes that share it. process: in the memory of each process, for itself alone. Or redis://USER:PASSWORD@HOST:PORT/DATABASE, with rediss: over TLS. Absent: state.
+   */
+  rate_limits?: string;
+  /**
+   * What becomes of a call while the state cannot be written to, or of one that cannot be counted against its rate limits. reject: it is refused with 503 before anything is sent. allow: it goes on, and is counted nowhere but in the log.
    */
   on_state_failure: 'reject' | 'allow';
   ledger: LedgerFile;
@@ -61,6 +65,7 @@ export interface GatewayFile {
    * Limits on what is used.
    */
   budgets: BudgetFile[];
+  alerts: AlertsFile;
   /**
    * What models cost, on top of the built-in table: a price for an entity goes before one for a provider, and one for a model before one for all models.
    */
@@ -319,11 +324,15 @@ export interface ModelsFile {
  */
 export interface AliasFile {
   /**
-   * failover: in order of the list. round_robin: each in turn goes first. weighted: by weight.
+   * Which target of one priority is tried first. failover: in order of the list. round_robin: each in turn. weighted: by chance, in proportion to the weights. least_latency: the one that has lately answered fastest, those of which nothing is known yet before it. least_cost: the one whose price for the call is lowest, those without a price last.
    */
-  strategy: 'failover' | 'round_robin' | 'weighted';
+  strategy: 'failover' | 'round_robin' | 'weighted' | 'least_latency' | 'least_cost';
   /**
-   * What may serve the name: ENTITY/MODEL, or an object with a weight.
+   * user: an end user (or else the consumer's user, or the consumer) always begins at the same target of one priority, for as long as it is there; under `weighted` the weights say how many do. The strategy orders for callers of whom nothing is known.
+   */
+  sticky?: 'user';
+  /**
+   * What may serve the name: ENTITY/MODEL, or an object with a weight or a priority.
    *
    * @minItems 1
    */
@@ -341,6 +350,10 @@ export interface AliasTargetFile {
    * The target's share under the strategy `weighted`.
    */
   weight: number;
+  /**
+   * Targets with a lower number are tried before all those with a higher one; the strategy orders those with the same.
+   */
+  priority: number;
 }
 /**
  * A caller, known by its key.
@@ -456,15 +469,19 @@ export interface BudgetFile {
     images?: number;
   };
   /**
-   * The calendar unit after which the count starts again.
+   * The calendar unit after which the count starts again. Either this or `rolling`.
    */
-  window: 'hour' | 'day' | 'week' | 'month' | 'year' | 'lifetime';
+  window?: 'hour' | 'day' | 'week' | 'month' | 'year' | 'lifetime';
   /**
-   * The time zone in which windows begin, such as Europe/Berlin.
+   * In place of `window`: how long what was used counts, such as 30d. It is counted in 60 parts, so it may count for up to a sixtieth longer, and never for less. Here: milliseconds.
+   */
+  rolling?: number;
+  /**
+   * The time zone in which each `window` begins, such as Europe/Berlin.
    */
   time_zone: string;
   /**
-   * What the budget counts. Lists that are given must all match; none given: everything.
+   * What the budget counts. Lists that are given must all match; none given: everything. In every list may stand names, and regular expressions in RE2's syntax that must match the whole name.
    */
   scope: {
     /**
@@ -472,7 +489,7 @@ export interface BudgetFile {
      *
      * @minItems 1
      *
-     * Items: The id of a consumer.
+     * Items: The id of a consumer, or a pattern.
      */
     consumers?: string[];
     /**
@@ -480,7 +497,7 @@ export interface BudgetFile {
      *
      * @minItems 1
      *
-     * Items: The id of a user.
+     * Items: The id of a user, or a pattern.
      */
     users?: string[];
     /**
@@ -488,11 +505,11 @@ export interface BudgetFile {
      *
      * @minItems 1
      *
-     * Items: The name of a team.
+     * Items: The name of a team, or a pattern.
      */
     teams?: string[];
     /**
-     * Patterns, of which one must match the bare model or `entity/model`.
+     * Patterns, of which one must match the bare model, `entity/model`, or the alias as asked.
      *
      * @minItems 1
      *
@@ -500,34 +517,82 @@ export interface BudgetFile {
      */
     models?: string[];
     /**
-     * Providers, by the entity's id or by the kind of provider.
+     * Providers, by the kind of provider or by the entity's id.
      *
      * @minItems 1
      *
-     * Items: The id of an entity, or a kind of provider.
+     * Items: A kind of provider, the id of an entity, or a pattern.
      */
     providers?: string[];
+    /**
+     * Entities, by id.
+     *
+     * @minItems 1
+     *
+     * Items: The id of an entity, or a pattern.
+     */
+    entities?: string[];
     /**
      * Routes, by id.
      *
      * @minItems 1
      *
-     * Items: The id of a route.
+     * Items: The id of a route, or a pattern.
      */
     routes?: string[];
   };
   /**
-   * Keep one counter for each value of this. Absent: one for all.
+   * Keep one counter for each value of this. Absent: one for all. `end_user` is whom the caller names in `x-pinhole-user-id`, or else in `user`: its own word.
    */
-  per?: 'consumer' | 'user' | 'team' | 'model' | 'provider' | 'route';
+  per?: 'consumer' | 'user' | 'team' | 'end_user' | 'model' | 'provider' | 'entity' | 'route';
   /**
    * Refuse the call, or only warn in the log.
    */
   on_exceed: 'block' | 'warn';
   /**
+   * Percent of the limit at which an alert is raised, once in each window: a line in the log, and the webhook of `alerts`. At 100 also when a call is refused because there is no room for it.
+   *
+   * @maxItems 10
+   *
+   * Items: Percent of the limit.
+   */
+  alert_at: number[];
+  /**
    * A call whose client left and that was cancelled: count it (the provider may bill it), or not.
    */
   abandoned: 'settle' | 'release';
+}
+/**
+ * Where alerts of budgets go, besides the log.
+ */
+export interface AlertsFile {
+  webhook?: AlertWebhookFile;
+}
+/**
+ * A service that is told of each alert: `POST URL` with the alert as JSON. An answer with a 2xx status will do; without one it is told again, five times in all within some minutes.
+ */
+export interface AlertWebhookFile {
+  /**
+   * The address of the service. It may lie in your own network.
+   */
+  url: string;
+  /**
+   * Further headers, such as `authorization`.
+   */
+  headers: {
+    /**
+     * The header's value.
+     */
+    [k: string]: string;
+  };
+  /**
+   * What requests are signed with: HMAC-SHA256 over `webhook-id`, `webhook-timestamp` and the body, in `webhook-signature`, as standardwebhooks.com has it; and over the timestamp and the body in `x-pinhole-signature: t=TIMESTAMP,v1=HEX`. `whsec_` and base64, or any text. Absent: they are not signed.
+   */
+  secret?: string;
+  /**
+   * How long one try may take: a duration, or milliseconds. Here: milliseconds.
+   */
+  timeout: number;
 }
 /**
  * What a model costs at an entity, or at every entity of a provider. It takes the place of all that the table says of the model.

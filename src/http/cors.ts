@@ -18,6 +18,7 @@ const exposedHeaders = [
   'x-pinhole-dropped-params',
   'x-pinhole-entity',
   'x-pinhole-guard',
+  'x-pinhole-idempotent-replay',
   'x-pinhole-model',
   'x-pinhole-partial',
   'x-pinhole-provider',

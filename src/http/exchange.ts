@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { ByteSource } from '../body/byte-source.ts';
 import type { Logger } from '../log.ts';
-import type { ExchangeEnd, LiveConnection, RequestHead } from '../pipeline/exchange.ts';
+import type { AnswerRecorder, ExchangeEnd, LiveConnection, RequestHead } from '../pipeline/exchange.ts';
 import { callerLabels } from '../pipeline/caller-labels.ts';
 import type { RunningExchange } from '../pipeline/run.ts';
 import { anonymous, type Route } from '../pipeline/settings.ts';
@@ -10,6 +10,8 @@ import { anonymous, type Route } from '../pipeline/settings.ts';
 /** An exchange, and the deferred work that is run when it is over. */
 export interface OpenExchange {
   readonly exchange: RunningExchange;
+  /** Who writes the answer down, if a stage has asked for it. */
+  recorder(): AnswerRecorder | undefined;
   /** Runs what was deferred, last in first out, once. */
   finish(end: ExchangeEnd): Promise<void>;
 }
@@ -24,20 +26,34 @@ export function openExchange(given: {
   readonly signal: AbortSignal;
   readonly log: Logger;
   readonly keepAlive: RunningExchange['keepAlive'];
+  /** Called when the client's leaving is to end nothing any more. */
+  outliveClient(): void;
 }): OpenExchange {
+  const { outliveClient, ...members } = given;
+  const due: (() => Promise<void>)[] = [];
+  let recorder: AnswerRecorder | undefined;
   const deferred: ((end: ExchangeEnd) => void | Promise<void>)[] = [];
   const exchange: RunningExchange = {
-    ...given,
+    ...members,
     responseHeaders: new Map(),
     attempts: [],
     gates: [],
     ledgerIds: new Set(),
+    budgets: [],
     timings: new Map(),
     caller: { ...anonymous, ...callerLabels(given.request.headers) },
     defer: (work) => void deferred.push(work),
+    record(given) {
+      if (recorder !== undefined) throw new Error('The answer of this exchange is being written down already.');
+      recorder = given;
+      outliveClient();
+    },
+    beforeSending: (work) => void due.push(work),
+    readyToSend: () => (due.length === 0 ? undefined : doAll(due)),
   };
   return {
     exchange,
+    recorder: () => recorder,
     async finish(end) {
       for (let work = deferred.pop(); work !== undefined; work = deferred.pop()) {
         try {
@@ -49,6 +65,14 @@ export function openExchange(given: {
       }
     },
   };
+}
+
+/** What fails stays on the list, since nothing may be sent without it. */
+async function doAll(due: (() => Promise<void>)[]): Promise<void> {
+  for (let [work] = due; work !== undefined; [work] = due) {
+    await work();
+    due.shift();
+  }
 }
 
 /** Ids that go into logs and headers as they are: printable, short, nothing to inject with. */

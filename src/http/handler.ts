@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { recordCall } from '../budget/record.ts';
 import { knownCost } from '../budget/usage.ts';
 import { GatewayError, toGatewayError } from '../errors.ts';
+import type { ByteSource } from '../body/byte-source.ts';
 import { formatUsd } from '../money.ts';
 import type { Logger } from '../log.ts';
 import type { ExchangeEnd, LiveConnection } from '../pipeline/exchange.ts';
@@ -16,7 +17,7 @@ import { remoteAddress } from './addresses.ts';
 import { corsHeaders, isPreflight, preflightHeaders } from './cors.ts';
 import { createPinger, errorEvents, isEvents, type Pinger } from './event-output.ts';
 import { eventsOfResult, renderEvents, withGrace } from './events-response.ts';
-import { openExchange, requestId, splitTarget } from './exchange.ts';
+import { openExchange, requestId, splitTarget, type OpenExchange } from './exchange.ts';
 import { renderImages, type RenderContext } from './images-response.ts';
 import { errorResponse, hasBegun, sendResponse } from './reply.ts';
 import { requestBody } from './request-body.ts';
@@ -89,8 +90,8 @@ async function serve(live: LiveConnection, snapshot: Snapshot, options: HandlerO
   }
   const { route } = match.route;
   const abort = followConnection(live, options.shutdown);
-  const pinger = createPinger(live, () => answerHeaders(exchange), options.clock);
-  const { exchange, finish } = openExchange({
+  const pinger = createPinger(live, () => answerHeaders(opened.exchange), options.clock);
+  const opened = openExchange({
     id,
     startedAtMs: options.clock.now(),
     route,
@@ -98,6 +99,7 @@ async function serve(live: LiveConnection, snapshot: Snapshot, options: HandlerO
     signal: abort.signal,
     log: options.log.child({ request_id: id, route: route.id }),
     keepAlive: pinger.every,
+    outliveClient: abort.outliveClient,
     body: requestBody(request, { maxBytes: route.maxUploadBytes, bodyMs: snapshot.server.timeouts.body }),
     request: {
       method: request.method ?? 'GET',
@@ -108,21 +110,41 @@ async function serve(live: LiveConnection, snapshot: Snapshot, options: HandlerO
       remoteAddress: reception.remote,
     },
   });
+  const { exchange, finish } = opened;
   for (const [name, value] of reception.headers) exchange.responseHeaders.set(name, value);
   // Registered first, so that it runs when all stages are done.
   exchange.defer((end) => recordCall(exchange, end, snapshot.env));
   // A forwarded stream or WebSocket may last as long as its two ends like.
   const deadline = route.upstream === undefined ? startDeadline(abort, snapshot, options.clock) : undefined;
-  const end = await answer(exchange, match.route, { snapshot, reception, pinger, clock: options.clock });
+  const { end, clientGone } = await answer(opened, match.route, {
+    connected: abort.connected,
+    snapshot,
+    reception,
+    pinger,
+    clock: options.clock,
+  }).catch((error: unknown): Outcome => {
+    // Whatever went wrong even with the error, what was deferred has to run.
+    exchange.log.error('a request could not be answered', { error });
+    breakOff(live);
+    return { end: { kind: 'failed', status: 500, error: toGatewayError(error) }, clientGone: false };
+  });
   deadline?.cancel();
   exchange.body.cancel();
   await finish(end);
   abort.release();
-  logAccess(exchange, reception, end, options.clock);
+  logAccess(exchange, reception, { end, clientGone }, options.clock);
+}
+
+interface Outcome {
+  readonly end: ExchangeEnd;
+  /** Whether the client had left by then. */
+  readonly clientGone: boolean;
 }
 
 /** What surrounds the answering of one request. */
 interface Surroundings {
+  /** Aborted when the client leaves, or the gateway stops waiting. */
+  readonly connected: AbortSignal;
   readonly snapshot: Snapshot;
   readonly reception: Reception;
   readonly pinger: Pinger;
@@ -130,19 +152,15 @@ interface Surroundings {
 }
 
 /** Runs the pipeline and sends what it gave, or the error that it ended with. */
-async function answer(
-  exchange: RunningExchange,
-  { stages }: CompiledRoute,
-  surroundings: Surroundings,
-): Promise<ExchangeEnd> {
-  const { live } = exchange;
-  const { pinger, clock } = surroundings;
+async function answer(opened: OpenExchange, { stages }: CompiledRoute, surroundings: Surroundings): Promise<Outcome> {
+  const { exchange } = opened;
+  const { connected, pinger, clock } = surroundings;
   try {
     // Whatever comes next writes by itself.
     await runStages(stages, exchange, clock.monotonic).finally(pinger.stop);
     const { response } = exchange;
     if (response === undefined) throw new GatewayError('internal_error', 'The pipeline gave no answer.');
-    if (response.kind === 'taken') return { kind: 'answered', status: response.status, error: undefined };
+    if (response.kind === 'taken') return answered(response.status, connected);
     const body = response.kind === 'body' ? response : await bodyOf(exchange, surroundings);
     if (pinger.hasBegun && !isEvents(body)) {
       throw new GatewayError(
@@ -150,47 +168,80 @@ async function answer(
         'The pipeline gave no events, although the answer had begun with pings.',
       );
     }
-    await send(exchange, body, clock);
+    await deliver(opened, body, surroundings);
     const failure = body.failure?.();
-    return failure === undefined
-      ? { kind: 'answered', status: body.status, error: undefined }
-      : failedEnd(exchange, failure);
+    if (failure === undefined) return answered(body.status, connected);
+    return { end: failedEnd(exchange, errorOf(exchange, failure), failure), clientGone: isGone(connected) };
   } catch (thrown) {
-    const end = failedEnd(exchange, thrown);
-    if (end.kind === 'aborted') return end;
-    const isOpen = pinger.hasBegun && live.answer.kind === 'response' && !live.answer.response.destroyed;
-    if (hasBegun(live) && !isOpen) breakOff(live);
-    else await sendError(exchange, end.error, isOpen);
-    return end;
+    const fault = errorOf(exchange, thrown);
+    const error = opened.recorder()?.error(fault) ?? fault;
+    const clientGone = isGone(connected);
+    const end = failedEnd(exchange, error, thrown);
+    if (end.kind !== 'aborted') await sendError(opened, error, surroundings);
+    return { end, clientGone };
   }
 }
 
-/** Resolves when the last byte is on its way. A caller of events is told in the end why there are no more. */
-async function send(exchange: RunningExchange, body: BodyResponse, clock: Clock): Promise<void> {
-  const { live, signal } = exchange;
-  if (!isEvents(body)) return sendResponse(live, body, answerHeaders(exchange), signal);
-  const grace = withGrace(signal, errorDeadlineMs, clock);
-  try {
-    return await sendResponse(live, body, answerHeaders(exchange), grace.signal);
-  } finally {
-    grace.release();
-  }
+function answered(status: number, connected: AbortSignal): Outcome {
+  return { end: { kind: 'answered', status, error: undefined }, clientGone: isGone(connected) };
 }
 
-/** How an exchange ended that has failed, by what was thrown. */
-function failedEnd({ signal, log }: RunningExchange, thrown: unknown): ExchangeEnd & { readonly error: GatewayError } {
-  const error = toGatewayError(signal.aborted ? signal.reason : thrown);
+function errorOf({ signal }: RunningExchange, thrown: unknown): GatewayError {
+  return toGatewayError(signal.aborted ? signal.reason : thrown);
+}
+
+function failedEnd({ log }: RunningExchange, error: GatewayError, thrown: unknown): ExchangeEnd {
   if (error.code === 'client_closed_request') return { kind: 'aborted', status: error.status, error };
   if (error.code === 'internal_error') log.error('internal error', { error: thrown });
   return { kind: 'failed', status: error.status, error };
 }
 
-/** Never throws: what was deferred has to run, whether or not anybody takes the error off our hands. */
-async function sendError(exchange: RunningExchange, error: GatewayError, asEvent: boolean): Promise<void> {
-  const response = asEvent ? errorEvents(error) : errorResponse(error);
+/** Sends an answer, and where it is written down reads on to its end when the client has left. */
+async function deliver(
+  { exchange, recorder }: OpenExchange,
+  response: BodyResponse,
+  { connected, clock }: Surroundings,
+): Promise<void> {
+  const headers = answerHeaders(exchange);
+  const answer = recorder()?.answer(response, headers) ?? response;
+  // Whoever takes events is told in the end why there are no more.
+  const grace = isEvents(response) ? withGrace(connected, errorDeadlineMs, clock) : undefined;
   try {
-    const deadline = AbortSignal.timeout(errorDeadlineMs);
-    await sendResponse(exchange.live, response, answerHeaders(exchange), deadline);
+    connected.throwIfAborted();
+    await sendResponse(exchange.live, answer, headers, grace?.signal ?? connected);
+  } catch (error) {
+    // Of an answer that nobody writes down the end is of no use.
+    if (recorder() === undefined || !connected.aborted || exchange.signal.aborted) throw error;
+    if (!(answer.body instanceof Uint8Array)) await readToEnd(answer.body);
+  } finally {
+    grace?.release();
+  }
+}
+
+async function readToEnd(body: ByteSource): Promise<void> {
+  const chunks = body[Symbol.asyncIterator]();
+  while ((await chunks.next()).done !== true);
+}
+
+/** Never throws: what was deferred has to run, whether or not anybody takes the error off our hands. */
+async function sendError(
+  { exchange, recorder }: OpenExchange,
+  error: GatewayError,
+  { connected, pinger }: Surroundings,
+): Promise<void> {
+  const { live } = exchange;
+  const headers = answerHeaders(exchange);
+  const response = errorResponse(error);
+  const answer = recorder()?.answer(response, headers) ?? response;
+  const awaitsEvents = pinger.hasBegun && live.answer.kind === 'response' && !live.answer.response.destroyed;
+  if (hasBegun(live) && !awaitsEvents) {
+    breakOff(live);
+    return;
+  }
+  if (isGone(connected)) return;
+  try {
+    const sent = awaitsEvents ? errorEvents(error) : answer;
+    await sendResponse(live, sent, headers, AbortSignal.timeout(errorDeadlineMs));
   } catch (unsent) {
     exchange.log.debug('an error was not taken', { error: unsent });
     breakOff(exchange.live);
@@ -221,6 +272,8 @@ async function bodyOf(
   return renderImages(await result.read(), response, {
     call,
     attempts: exchange.attempts,
+    budgets: exchange.budgets,
+    log: exchange.log,
     elapsedMs: clock.monotonic() - reception.startedAtMs,
     nowSeconds,
     host,
@@ -281,7 +334,7 @@ function answerHeaders(exchange: RunningExchange): ReadonlyMap<string, string> {
 
 /** Model names come from callers; a header carries printable ASCII only. */
 function headerText(text: string): string {
-  return text.replace(/[^\x20-\x7e]/g, (character) => encodeURIComponent(character));
+  return text.toWellFormed().replace(/[^\x20-\x7e]/gu, (character) => encodeURIComponent(character));
 }
 
 function noRoute(
@@ -313,32 +366,54 @@ async function answerWithoutRoute(
   });
 }
 
-/** A signal that is aborted when the client leaves, or the gateway stops waiting. */
 interface ExchangeAbort {
+  /** Aborted when the client leaves, unless that is outlived, and when the gateway stops waiting. */
   readonly signal: AbortSignal;
+  /** Aborted when `signal` is, and when the client leaves in any case. */
+  readonly connected: AbortSignal;
   abort(reason: GatewayError): void;
+  /** From here on the client's leaving does not abort `signal`. */
+  outliveClient(): void;
   release(): void;
 }
 
 function followConnection({ request, answer }: LiveConnection, shutdown: AbortSignal): ExchangeAbort {
   const controller = new AbortController();
+  const connected = new AbortController();
+  let outlived = false;
+  const abort = (reason: GatewayError): void => {
+    controller.abort(reason);
+    connected.abort(reason);
+  };
   const left = (): void => {
     const complete = answer.kind === 'response' && answer.response.writableFinished;
-    if (!complete) controller.abort(new GatewayError('client_closed_request', 'The client went away.'));
+    if (complete) return;
+    const reason = new GatewayError('client_closed_request', 'The client went away.');
+    if (outlived) connected.abort(reason);
+    else abort(reason);
   };
-  const stop = (): void => controller.abort(new GatewayError('overloaded', 'The gateway is shutting down.'));
+  const stop = (): void => abort(new GatewayError('overloaded', 'The gateway is shutting down.'));
   const connection = answer.kind === 'response' ? answer.response : answer.socket;
   connection.once('close', left);
   shutdown.addEventListener('abort', stop, { once: true });
   if (request.socket.destroyed) left();
   return {
     signal: controller.signal,
-    abort: (reason) => controller.abort(reason),
+    connected: connected.signal,
+    abort,
+    outliveClient() {
+      outlived = true;
+    },
     release() {
       connection.off('close', left);
       shutdown.removeEventListener('abort', stop);
     },
   };
+}
+
+/** Whether it was the client that ended the connection. */
+function isGone({ reason }: AbortSignal): boolean {
+  return reason instanceof GatewayError && reason.code === 'client_closed_request';
 }
 
 function startDeadline(abort: ExchangeAbort, { server }: Snapshot, clock: Clock): { cancel(): void } {
@@ -352,7 +427,7 @@ function breakOff({ answer }: LiveConnection): void {
   (answer.kind === 'response' ? answer.response : answer.socket).destroy();
 }
 
-function logAccess(exchange: RunningExchange, reception: Reception, end: ExchangeEnd, clock: Clock): void {
+function logAccess(exchange: RunningExchange, reception: Reception, { end, clientGone }: Outcome, clock: Clock): void {
   const { caller, target, call, attempts } = exchange;
   const last = attempts.at(-1);
   const error = end.error instanceof GatewayError ? end.error : undefined;
@@ -372,6 +447,8 @@ function logAccess(exchange: RunningExchange, reception: Reception, end: Exchang
     model: last?.model,
     attempts: attempts.length,
     images: attempts.reduce((sum, attempt) => sum + (attempt.images ?? 0), 0),
+    // Its answer was made and kept all the same.
+    ...(clientGone && end.kind !== 'aborted' ? { client_gone: true } : {}),
     ...(error === undefined ? {} : { code: error.code, error: error.cause ?? error.message }),
   });
 }

@@ -15,18 +15,22 @@ import {
 import type { ImagePayload } from '../images/payload.ts';
 import { magicBytes, sniffMediaType } from '../images/probe.ts';
 import type { ImageCall } from '../pipeline/call.ts';
-import type { Attempt } from '../pipeline/exchange.ts';
+import type { Attempt, CountedBudget } from '../pipeline/exchange.ts';
 import type { BodyResponse, ImagesResponse } from '../pipeline/response.ts';
 import type { ImageAnswer, ResultImage } from '../pipeline/result.ts';
 import { knownCost } from '../budget/usage.ts';
+import { shownAmount, shownEnd } from '../budget/standing.ts';
+import type { Logger } from '../log.ts';
 import { formatUsd } from '../money.ts';
 import { writeUsage } from '../pipeline/wire-usage.ts';
 
 export interface RenderContext {
   readonly call: ImageCall;
   readonly attempts: readonly Attempt[];
+  readonly budgets: readonly CountedBudget[];
   readonly elapsedMs: number;
   readonly nowSeconds: number;
+  readonly log: Logger;
   /** Keeps a picture, no longer than `mostMs`, and gives the link to it; undefined when no route serves them. */
   readonly host: ((content: BlobContent, mediaType: string, mostMs?: number) => Promise<string>) | undefined;
 }
@@ -46,7 +50,7 @@ export async function renderImages(
     kind: 'body',
     status: 200,
     headers: { 'content-type': 'application/json' },
-    body: concatenated(jsonPieces(told, shown, extraMembers(response, context))),
+    body: concatenated(jsonPieces(told, shown, await extraMembers(response, context))),
   };
 }
 
@@ -111,10 +115,11 @@ function tell(answer: ImageAnswer, context: RenderContext, format: string | unde
   };
 }
 
-function extraMembers(response: ImagesResponse, context: RenderContext): object {
+async function extraMembers(response: ImagesResponse, context: RenderContext): Promise<object> {
   return {
     ...(response.extras.includes('latency') ? { latency: Math.round(context.elapsedMs) } : {}),
     ...(response.extras.includes('cost') ? { cost: costOf(context.attempts) } : {}),
+    ...(response.extras.includes('budget') ? { budget: await standingsOf(context) } : {}),
     ...(response.extras.includes('routing')
       ? {
           extra: {
@@ -123,13 +128,43 @@ function extraMembers(response: ImagesResponse, context: RenderContext): object 
                 provider,
                 entity,
                 model,
-                status,
+                // Which of a vendor's regions answered is known to nobody here; who reads the member finds it.
+                region: null,
+                status: status ?? null,
               })),
             },
           },
         }
       : {}),
   };
+}
+
+/** How the budgets stand; undefined when that cannot be told, which is no reason to keep pictures back. */
+async function standingsOf({ budgets, log }: RenderContext): Promise<readonly object[] | undefined> {
+  try {
+    const standings = await Promise.all(
+      budgets.map(async ({ id, per, value, unit, limit, windowEndMs, used }): Promise<readonly object[]> => {
+        const amount = await used();
+        if (amount === undefined) return [];
+        return [
+          {
+            id,
+            per,
+            value,
+            unit,
+            used: shownAmount(unit, amount),
+            limit: shownAmount(unit, limit),
+            remaining: shownAmount(unit, Math.max(0, limit - amount)),
+            window_end: shownEnd(windowEndMs),
+          },
+        ];
+      }),
+    );
+    return standings.flat();
+  } catch (error) {
+    log.error('an answer goes out without its budgets', { error });
+    return undefined;
+  }
 }
 
 /** Dollars, as far as the providers told; undefined when one of them did not. */

@@ -1,6 +1,6 @@
 /** The way to services that the file names: JSON out, JSON back, in bounds. They may lie anywhere, for an operator wrote their addresses. */
 import { createHmac } from 'node:crypto';
-import { collect } from '../body/byte-source.ts';
+import { collect, type ByteSource } from '../body/byte-source.ts';
 import { GatewayError } from '../errors.ts';
 import {
   ServiceFailure,
@@ -26,7 +26,7 @@ export function createServiceConnector(): ServiceConnector {
 function connect(origin: string): Service {
   const client = createHttpClient({ connectTimeoutMs });
 
-  async function post({ url, headers, body, signature }: ServiceQuestion, signal: AbortSignal): Promise<unknown> {
+  async function post({ url, headers, body, signature }: ServiceQuestion, signal: AbortSignal): Promise<ByteSource> {
     if (new URL(url).origin !== origin) throw new TypeError(`This connection does not lead to ${url}.`);
     const json = { kind: 'json', value: body } as const;
     const signed = signature === undefined ? {} : await signatureHeaders(json, signature);
@@ -41,27 +41,37 @@ function connect(origin: string): Service {
       answer.cancel();
       throw new ServiceFailure(`the service answered with status ${status}`);
     }
-    const text = Buffer.from(await collect(answer)).toString('utf8');
-    return parse(text);
+    return answer;
+  }
+
+  async function ask(question: ServiceQuestion, signal: AbortSignal): Promise<unknown> {
+    return parse(Buffer.from(await collect(await post(question, signal))).toString('utf8'));
   }
 
   return {
-    async ask(question, signal) {
-      try {
+    ask: (question, signal) =>
+      inWordsOfServices(signal, () =>
         // A connection may have been closed at the other end since it was last used.
-        return await post(question, signal).catch((error: unknown) => {
+        ask(question, signal).catch((error: unknown) => {
           if (signal.aborted || !(error instanceof GatewayError && error.code === 'upstream_error')) throw error;
-          return post(question, signal);
-        });
-      } catch (error) {
-        signal.throwIfAborted();
-        if (!(error instanceof GatewayError)) throw error;
-        // What is said of providers there is true of this service as well, but for the word.
-        throw new ServiceFailure(`the service could not be asked (${error.code})`, { cause: error.cause });
-      }
-    },
+          return ask(question, signal);
+        }),
+      ),
+    tell: (message, signal) => inWordsOfServices(signal, async () => (await post(message, signal)).cancel()),
     close: () => client.close(),
   };
+}
+
+/** @throws ServiceFailure, or the signal's reason */
+async function inWordsOfServices<Value>(signal: AbortSignal, work: () => Promise<Value>): Promise<Value> {
+  try {
+    return await work();
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof GatewayError)) throw error;
+    // What is said of providers there is true of this service as well, but for the word.
+    throw new ServiceFailure(`the service could not be asked (${error.code})`, { cause: error.cause });
+  }
 }
 
 function parse(text: string): unknown {
@@ -77,14 +87,19 @@ async function signatureHeaders(
   body: WireBody & { readonly kind: 'json' },
   { secret, id, timestamp }: ServiceSignature,
 ): Promise<Readonly<Record<string, string>>> {
-  const hmac = createHmac('sha256', keyBytes(secret.reveal())).update(`${id}.${timestamp}.`);
+  const key = keyBytes(secret.reveal());
+  const hmac = createHmac('sha256', key).update(`${id}.${timestamp}.`);
+  const withoutId = createHmac('sha256', key).update(`${timestamp}.`);
   const bytes = writeWireBody(body).open();
-  if (bytes instanceof Uint8Array) hmac.update(bytes);
-  else for await (const piece of bytes) hmac.update(piece);
+  for await (const piece of bytes instanceof Uint8Array ? [bytes] : bytes) {
+    hmac.update(piece);
+    withoutId.update(piece);
+  }
   return {
     'webhook-id': id,
     'webhook-timestamp': String(timestamp),
     'webhook-signature': `v1,${hmac.digest('base64')}`,
+    'x-pinhole-signature': `t=${timestamp},v1=${withoutId.digest('hex')}`,
   };
 }
 

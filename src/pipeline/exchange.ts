@@ -1,10 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { ByteSource } from '../body/byte-source.ts';
+import type { GatewayError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { ImageCall } from './call.ts';
 import type { PriceQuestion } from './prices.ts';
-import type { GatewayResponse } from './response.ts';
+import type { BodyResponse, GatewayResponse } from './response.ts';
 import type { ImageResult, ImageUsage } from './result.ts';
 import type { Caller, Route, Target } from './settings.ts';
 import type { PartOutcome, UpstreamPart } from './upstream.ts';
@@ -80,11 +81,32 @@ export interface Attempt {
   usage: ImageUsage | undefined;
   /** What it has cost, in nano-dollars: what the provider said, else by its price. Undefined while that is not known. */
   costNanoUsd: number | undefined;
+  /** When its last answer began to come; absent while there is none. */
+  answeredAtMs?: number;
   endedAtMs: number | undefined;
 }
 
 /** Says whether a call may be tried at a further target. @throws the signal's reason */
 export type TryGate = (target: Target) => Promise<boolean>;
+
+/** A counter of a budget that counts the call of an exchange. */
+export interface CountedBudget {
+  readonly id: string;
+  /** What the budget has a counter for each value of, and the value; undefined: it has one for all. */
+  readonly per: string | undefined;
+  readonly value: string | undefined;
+  /** `images`, or `usd`, which is counted in nano-dollars. */
+  readonly unit: string;
+  readonly limit: number;
+  /** Milliseconds since 1970; infinite when the window has no end. */
+  readonly windowEndMs: number;
+  /**
+   * What counts against the limit by now: calls that are over, what this one has come to, and the most that others under
+   * way may come to. Undefined when no target is counted here that was tried.
+   * @throws GatewayError overloaded
+   */
+  used(): Promise<number | undefined>;
+}
 
 /** One request on its way through a pipeline. Read by stages; changed only by what they return. */
 export interface Exchange {
@@ -95,7 +117,7 @@ export interface Exchange {
   /** The request's body, not yet read, bounded by the route's `max_size_upload`. */
   readonly body: ByteSource;
   readonly live: LiveConnection;
-  /** Aborted when the client leaves, the deadline passes, or the gateway gives up draining. Every wait takes it. */
+  /** Aborted when the client leaves (unless the answer is recorded), the deadline passes, or the gateway gives up draining. Every wait takes it. */
   readonly signal: AbortSignal;
   readonly log: Logger;
   /** Headers for the answer, whatever the answer is; lower-case names. */
@@ -110,6 +132,8 @@ export interface Exchange {
   readonly gates: TryGate[];
   /** Under which ids a stage keeps this request in the ledger. While there are none, the gateway writes a row at the end. */
   readonly ledgerIds: Set<string>;
+  /** The budgets that a stage has reserved on, for whoever is to be told. */
+  readonly budgets: CountedBudget[];
   /**
    * Keeps the connection of a caller alive who has asked for events: from now on a comment goes out each time that nothing
    * has for so many milliseconds. With the first one the answer has begun: its status is 200, and what fails afterwards is
@@ -121,12 +145,33 @@ export interface Exchange {
    * the end was. A failure in it is logged and keeps none of the others from running.
    */
   defer(work: (end: ExchangeEnd) => void | Promise<void>): void;
+  /**
+   * Has the answer written down while it goes out. From here on the client's leaving ends nothing: the signal is left
+   * alone, and the answer is made and read to its end for the recorder. At most once for an exchange.
+   */
+  record(recorder: AnswerRecorder): void;
+  /** Registers what has to be done before anything goes to a provider. What it throws keeps it from being sent. */
+  beforeSending(work: () => Promise<void>): void;
+  /** Does what was registered and is not done yet, if there is anything. Whoever sends to a provider waits for it first. */
+  readyToSend(): Promise<void> | undefined;
+}
+
+/** Writes an answer down while it goes out. */
+export interface AnswerRecorder {
+  /** Called with an error in which the exchange has ended. Gives the one that goes out in its place. */
+  error(error: GatewayError): GatewayError;
+  /**
+   * Called when an answer is about to go out, that of an error included; again when it has failed on the way, with what
+   * would have gone out instead. Gives the answer that goes out in its place, which is read to its end by whoever sends it.
+   * @param headers those that go out with it besides its own
+   */
+  answer(response: BodyResponse, headers: ReadonlyMap<string, string>): BodyResponse;
 }
 
 /** How an exchange ended, for deferred work. */
 export interface ExchangeEnd {
   readonly kind: 'answered' | 'failed' | 'aborted';
-  /** The status that went out; 499 when the client was gone. */
+  /** The status that went out; 499 when the client was gone and nothing was made for it any more. */
   readonly status: number;
   /** What failed, if anything did. */
   readonly error: unknown;

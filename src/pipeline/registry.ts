@@ -1,6 +1,7 @@
 /** What the file can name: stages, providers and stores, by name. Filled by the composition root and by extensions. */
 import type { BlobStoreDefinition } from '../blobs/blob-store.ts';
 import type { ProviderDefinition } from '../providers/provider.ts';
+import type { LimiterDefinition } from '../stores/limiter.ts';
 import type { StoreDefinition } from '../stores/store.ts';
 import type { AnyStage } from './stage.ts';
 
@@ -11,6 +12,8 @@ export interface Registry {
   /** By scheme. */
   readonly stores: ReadonlyMap<string, StoreDefinition>;
   /** By scheme. */
+  readonly limiters: ReadonlyMap<string, LimiterDefinition>;
+  /** By scheme. */
   readonly blobStores: ReadonlyMap<string, BlobStoreDefinition>;
 }
 
@@ -20,12 +23,19 @@ export interface Extension {
   readonly providers?: readonly ProviderDefinition[];
 }
 
-const emptyRegistry: Registry = { stages: new Map(), providers: new Map(), stores: new Map(), blobStores: new Map() };
+const emptyRegistry: Registry = {
+  stages: new Map(),
+  providers: new Map(),
+  stores: new Map(),
+  limiters: new Map(),
+  blobStores: new Map(),
+};
 
 /** What comes with the gateway. @throws Error when a name is taken twice */
 export function createRegistry(
   builtIn: Extension & {
     readonly stores: readonly StoreDefinition[];
+    readonly limiters: readonly LimiterDefinition[];
     readonly blobStores: readonly BlobStoreDefinition[];
   },
 ): Registry {
@@ -34,6 +44,7 @@ export function createRegistry(
   return {
     ...extendRegistry(emptyRegistry, builtIn),
     stores: byScheme(builtIn.stores),
+    limiters: byScheme(builtIn.limiters),
     blobStores: byScheme(builtIn.blobStores),
   };
 }

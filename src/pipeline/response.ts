@@ -24,7 +24,7 @@ export interface ImagesResponse {
   /** Whether the provider's own document may go out in place of one written anew, as long as the result allows it. */
   readonly passThrough: boolean;
   /** What is told in the body beyond OpenAI's members. */
-  readonly extras: readonly ('latency' | 'cost' | 'routing')[];
+  readonly extras: readonly ('latency' | 'cost' | 'routing' | 'budget')[];
 }
 
 /** A stage has taken over the connection and answers, or has answered, by itself. */

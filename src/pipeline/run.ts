@@ -1,6 +1,7 @@
 /** Runs a compiled pipeline: the stages one after the other, in the order of the file. */
 import { GatewayError } from '../errors.ts';
 import type { Exchange, SlotName, Slots } from './exchange.ts';
+import type { Explainer } from './explain.ts';
 import { Halt, type AnyStageHandler, type NestedPipeline } from './stage.ts';
 
 /** A stage at its place, ready to run. */
@@ -12,6 +13,8 @@ export interface CompiledStage {
   /** Slots of which it replaces what it finds there, those of its nested list included. */
   readonly changes: readonly SlotName[];
   readonly handle: AnyStageHandler;
+  /** Makes what tells what the stage would do; absent where it cannot tell. */
+  readonly explainer?: () => Explainer;
 }
 
 /** An exchange as the engine holds it: with its slots, and the time that each stage has taken so far. */

@@ -1,5 +1,6 @@
 import type { AddressRanges } from '../ip-address.ts';
 import type { ModelFilter } from '../model-filter.ts';
+import type { NameList } from '../name-list.ts';
 import type { JsonValue } from '../json.ts';
 import type { Secret } from '../secret.ts';
 import type { KnownModel, Provider } from '../providers/provider.ts';
@@ -61,7 +62,9 @@ export interface Target {
 /** A name that callers may use for a model, and what stands behind it. */
 export interface Alias {
   readonly name: string;
-  readonly strategy: 'failover' | 'round_robin' | 'weighted';
+  readonly strategy: 'failover' | 'round_robin' | 'weighted' | 'least_latency' | 'least_cost';
+  /** Whether the same caller always begins at the same target. */
+  readonly sticky: 'user' | undefined;
   readonly targets: readonly AliasTarget[];
 }
 
@@ -69,6 +72,13 @@ export interface AliasTarget {
   readonly entityId: string;
   readonly model: string;
   readonly weight: number;
+  /** Lower ones are tried before higher ones. */
+  readonly priority: number;
+}
+
+/** A filter of the consumer's own, unless it says that it is the user's. */
+export interface CallerFilter extends ModelFilter {
+  readonly whose?: 'user';
 }
 
 /** A caller known by its key. */
@@ -77,7 +87,7 @@ export interface Consumer {
   readonly user: string | undefined;
   readonly team: string | undefined;
   /** Both the consumer's and its user's rules; each holds by itself. */
-  readonly models: readonly ModelFilter[];
+  readonly models: readonly CallerFilter[];
   /** Ids of the budgets named on the consumer. */
   readonly budgets: readonly string[];
   /** What the file notes about it, for webhooks and extensions. */
@@ -114,21 +124,43 @@ export interface Budget {
   readonly timeZone: string;
   readonly scope: BudgetScope;
   /** One counter for each value of this; undefined: one counter for all. */
-  readonly per: 'consumer' | 'user' | 'team' | 'model' | 'provider' | 'route' | undefined;
+  readonly per: 'consumer' | 'user' | 'team' | 'end_user' | 'model' | 'provider' | 'entity' | 'route' | undefined;
   readonly onExceed: 'block' | 'warn';
+  /** Percent of the limit that are worth an alert, lowest first. */
+  readonly alertAt: readonly number[];
   /** What becomes of a reservation whose client left while the provider may have been at work. */
   readonly abandoned: 'settle' | 'release';
 }
 
-export type BudgetWindow = 'hour' | 'day' | 'week' | 'month' | 'year' | 'lifetime';
+export type BudgetWindow = WindowUnit | RollingWindow;
+
+/** Windows that begin by the calendar of the budget's time zone. */
+export type WindowUnit = 'hour' | 'day' | 'week' | 'month' | 'year' | 'lifetime';
+
+/** The time that has just passed. */
+export interface RollingWindow {
+  readonly rollingMs: number;
+}
+
+/** Where alerts go. */
+export interface AlertWebhook {
+  readonly url: string;
+  /** Lower-case names. */
+  readonly headers: Readonly<Record<string, Secret>>;
+  /** What requests are signed with; undefined: they are not. */
+  readonly secret: Secret | undefined;
+  /** Milliseconds for one try. */
+  readonly timeoutMs: number;
+}
 
 /** Undefined lists hold for everything; those that are given must all match. */
 export interface BudgetScope {
-  readonly consumers: ReadonlySet<string> | undefined;
-  readonly users: ReadonlySet<string> | undefined;
-  readonly teams: ReadonlySet<string> | undefined;
-  readonly providers: ReadonlySet<string> | undefined;
-  readonly routes: ReadonlySet<string> | undefined;
+  readonly consumers: NameList | undefined;
+  readonly users: NameList | undefined;
+  readonly teams: NameList | undefined;
+  readonly providers: NameList | undefined;
+  readonly entities: NameList | undefined;
+  readonly routes: NameList | undefined;
   readonly models: ModelFilter | undefined;
 }
 
@@ -203,6 +235,8 @@ export interface Catalogue {
   /** By the SHA-256 of the key, in lower-case hexadecimal, those that are not valid any more included. Empty: the gateway is open. */
   readonly consumersByKeyHash: ReadonlyMap<string, ConsumerKey>;
   readonly budgets: readonly Budget[];
+  /** Undefined: alerts are in the log alone. */
+  readonly alertWebhook: AlertWebhook | undefined;
   readonly prices: PriceBook;
   /** What becomes of a call without a price where a budget counts dollars. */
   readonly unpriced: 'reject' | 'allow';

@@ -4,10 +4,12 @@ import type { Logger } from '../log.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import type { BytesPayload, FilePayload, LinkPayload } from '../images/payload.ts';
 import type { Secret } from '../secret.ts';
+import type { Limiter } from '../stores/limiter.ts';
 import type { Store } from '../stores/store.ts';
 import type { Exchange, ExchangeView, SlotName, Slots } from './exchange.ts';
+import type { Explainer, NestedExplanation } from './explain.ts';
 import type { GatewayResponse } from './response.ts';
-import type { Catalogue, ForwardSettings, Route } from './settings.ts';
+import type { AlertWebhook, Catalogue, ForwardSettings, Route } from './settings.ts';
 import type { WireJson } from './upstream.ts';
 
 /**
@@ -38,6 +40,11 @@ export interface StageDefinition<
    * @throws ConfigError for what the schema cannot express
    */
   create(config: Config, env: StageEnv): StageHandler<Reads, Writes, Optional>;
+  /**
+   * Called when somebody asks what the stage would do, once for each question. Without it `explain` says no more than that
+   * the stage runs, and the stages below see nothing of what it would fill.
+   */
+  explain?(config: Config, env: StageEnv): Explainer;
 }
 
 /**
@@ -49,9 +56,11 @@ export interface CompositeDefinition<
   Writes extends SlotName = SlotName,
   Config = unknown,
   Optional extends SlotName = never,
-> extends Omit<StageDefinition<Reads, Writes, Config, Optional>, 'create'> {
+> extends Omit<StageDefinition<Reads, Writes, Config, Optional>, 'create' | 'explain'> {
   readonly composite: true;
   create(config: Config, env: StageEnv, nested: NestedPipeline): StageHandler<Reads, Writes, Optional>;
+  /** As for any stage. @param nested the list, to be gone through once for each run that there would be */
+  explain?(config: Config, env: StageEnv, nested: NestedExplanation): Explainer;
 }
 
 /** A stage of any shape, as the registry holds it. Its config has been validated before `create` is called. */
@@ -65,6 +74,7 @@ export interface AnyStage {
   readonly before?: readonly SlotName[];
   readonly composite?: true;
   create(config: never, env: StageEnv, nested: NestedPipeline): AnyStageHandler;
+  explain?(config: never, env: StageEnv, nested: NestedExplanation): Explainer;
 }
 
 export type AnyStageHandler = (exchange: ExchangeView<SlotName>) => AnyStageOutcome | Promise<AnyStageOutcome>;
@@ -121,10 +131,15 @@ export interface StageEnv {
   /** A number from 0 up to but not including 1. */
   random(): number;
   readonly store: Store;
+  /** What requests are counted in against limits. A stage with limits says so at load with `prepare`. */
+  readonly limiter: Limiter;
   readonly blobs: BlobStore;
+  /** Answers that are kept to be given once more, apart from the pictures. */
+  readonly answers: BlobStore;
   readonly forward: Forwarder;
   readonly pictures: PictureFetcher;
   readonly services: ServiceConnector;
+  readonly alerts: AlertOutbox;
   readonly spool: SpoolSettings;
   /**
    * Something that outlives a reload: the same key gives the same value for as long as some snapshot uses it.
@@ -221,6 +236,11 @@ export interface Service {
    * @throws ServiceFailure, or the signal's reason
    */
   ask(question: ServiceQuestion, signal: AbortSignal): Promise<unknown>;
+  /**
+   * Posts a document, once, and resolves when it is answered with a 2xx status, whatever else the answer says.
+   * @throws ServiceFailure, or the signal's reason
+   */
+  tell(message: ServiceQuestion, signal: AbortSignal): Promise<void>;
   /** Lets what is under way finish. */
   close(): Promise<void>;
 }
@@ -235,7 +255,10 @@ export interface ServiceQuestion {
   readonly signature?: ServiceSignature | undefined;
 }
 
-/** https://www.standardwebhooks.com, the headers `webhook-id`, `webhook-timestamp` and `webhook-signature`. */
+/**
+ * https://www.standardwebhooks.com, the headers `webhook-id`, `webhook-timestamp` and `webhook-signature`; and in one header
+ * `x-pinhole-signature: t=TIMESTAMP,v1=HEX`, the HMAC-SHA256 of the timestamp, a dot and the body.
+ */
 export interface ServiceSignature {
   /** `whsec_` and the key in base64, or any text, whose bytes are the key. */
   readonly secret: Secret;
@@ -248,6 +271,16 @@ export interface ServiceSignature {
 /** A service that could not be reached, or gave no proper answer. The message is for the log only. */
 export class ServiceFailure extends Error {
   override readonly name = 'ServiceFailure';
+}
+
+/** The way out for alerts. It outlives every reload. Implemented in `runtime/alert-outbox.ts`. */
+export interface AlertOutbox {
+  /**
+   * Takes an alert, and returns at once. It is delivered in the background, with several tries; what cannot be delivered
+   * is in the log.
+   * @param id tells a receiver that it has had an alert before
+   */
+  post(webhook: AlertWebhook, id: string, document: WireJson): void;
 }
 
 /** Where uploads go that are too large to keep in memory. */

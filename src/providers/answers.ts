@@ -100,7 +100,10 @@ export function secondsOf(value: unknown): number | undefined {
 /** Nano-dollars of an amount in dollars; undefined for what is none. */
 export function nanoUsd(dollars: unknown): number | undefined {
   const amount = number(dollars);
-  return amount === undefined || amount < 0 ? undefined : Math.round(amount * 1e9);
+  if (amount === undefined || amount < 0) return undefined;
+  const rounded = Math.round(amount * 1e9);
+  // Nine million dollars for a picture are a mistake in the unit.
+  return Number.isSafeInteger(rounded) ? rounded : undefined;
 }
 
 /** A picture in base64, bare or as a data URI. */

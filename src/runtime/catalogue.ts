@@ -5,12 +5,15 @@ import type { GatewayFile, ModelsFile } from '../generated/gateway.ts';
 import { addressRanges } from '../ip-address.ts';
 import { isJsonObject, type JsonValue } from '../json.ts';
 import { everyModel, type ModelFilter } from '../model-filter.ts';
+import { compileNames, type NameList } from '../name-list.ts';
 import { compilePattern } from '../pattern.ts';
 import type { ImageParameters, ResponseFormat } from '../pipeline/call.ts';
 import type { Registry } from '../pipeline/registry.ts';
 import type {
+  AlertWebhook,
   Alias,
   Budget,
+  BudgetWindow,
   Catalogue,
   Consumer,
   ConsumerKey,
@@ -64,6 +67,7 @@ export function compileCatalogue(sources: CatalogueSources): Catalogue {
     aliases: compileAliases(config),
     consumersByKeyHash: compileConsumers(config),
     budgets: compileBudgets(config),
+    alertWebhook: compileAlertWebhook(config),
     prices: compilePrices(config, sources.registry, active),
     unpriced: config.unpriced,
     onStateFailure: config.on_state_failure,
@@ -196,14 +200,15 @@ export function compileFilter(models: ModelsFile): ModelFilter {
 }
 
 function compileAliases(config: GatewayFile): ReadonlyMap<string, Alias> {
-  const aliases = Object.entries(config.aliases).map(([name, { strategy, targets }]): [string, Alias] => [
+  const aliases = Object.entries(config.aliases).map(([name, { strategy, sticky, targets }]): [string, Alias] => [
     name,
     {
       name,
       strategy,
-      targets: targets.map(({ target, weight }) => {
+      sticky,
+      targets: targets.map(({ target, weight, priority }) => {
         const at = target.indexOf('/');
-        return { entityId: target.slice(0, at), model: target.slice(at + 1), weight };
+        return { entityId: target.slice(0, at), model: target.slice(at + 1), weight, priority };
       }),
     },
   ]);
@@ -218,9 +223,10 @@ function compileConsumers(config: GatewayFile): ReadonlyMap<string, ConsumerKey>
       id: file.id,
       user: file.user,
       team: file.team,
-      models: [compileFilter(file.models), ...(userFilter === undefined ? [] : [userFilter])].filter(
-        (filter) => filter !== everyModel,
-      ),
+      models: [
+        ...[compileFilter(file.models)].filter((filter) => filter !== everyModel),
+        ...(userFilter === undefined || userFilter === everyModel ? [] : [{ ...userFilter, whose: 'user' as const }]),
+      ],
       budgets: file.budgets,
       metadata: file.metadata,
     };
@@ -244,27 +250,48 @@ function momentOf(text: string | undefined): number {
 }
 
 function compileBudgets(config: GatewayFile): readonly Budget[] {
-  const set = (values: readonly string[] | undefined): ReadonlySet<string> | undefined =>
-    values === undefined ? undefined : new Set(values);
+  const names = (entries: readonly string[] | undefined): NameList | undefined =>
+    entries === undefined ? undefined : compileNames(entries);
   return config.budgets.map((file) => ({
     id: file.id,
     limitImages: file.limit.images,
     // Whole nano-dollars, as its schema has checked.
     limitNanoUsd: file.limit.usd === undefined ? undefined : parseUsd(String(file.limit.usd)),
-    window: file.window,
+    window: windowOf(file),
     timeZone: file.time_zone,
     scope: {
-      consumers: set(file.scope.consumers),
-      users: set(file.scope.users),
-      teams: set(file.scope.teams),
-      providers: set(file.scope.providers),
-      routes: set(file.scope.routes),
+      consumers: names(file.scope.consumers),
+      users: names(file.scope.users),
+      teams: names(file.scope.teams),
+      providers: names(file.scope.providers),
+      entities: names(file.scope.entities),
+      routes: names(file.scope.routes),
       models: file.scope.models === undefined ? undefined : compileFilter({ include: file.scope.models, exclude: [] }),
     },
     per: file.per,
     onExceed: file.on_exceed,
+    alertAt: file.alert_at.toSorted((left, right) => left - right),
     abandoned: file.abandoned,
   }));
+}
+
+function compileAlertWebhook({ alerts: { webhook } }: GatewayFile): AlertWebhook | undefined {
+  if (webhook === undefined) return undefined;
+  const headers = Object.entries(webhook.headers).map(
+    ([name, value]) => [name.toLowerCase(), new Secret(value)] as const,
+  );
+  return {
+    url: webhook.url,
+    headers: Object.fromEntries(headers),
+    secret: webhook.secret === undefined ? undefined : new Secret(webhook.secret),
+    timeoutMs: webhook.timeout,
+  };
+}
+
+function windowOf({ window, rolling }: GatewayFile['budgets'][number]): BudgetWindow {
+  if (rolling !== undefined) return { rollingMs: rolling };
+  if (window === undefined) throw new TypeError('A budget without a window has passed the checks.');
+  return window;
 }
 
 /** The first route that serves hosted images gives their links its path. */

@@ -19,6 +19,8 @@ export interface Snapshot {
   readonly trustedProxies: TrustedProxies;
   readonly catalogue: Catalogue;
   readonly router: Router<CompiledRoute>;
+  /** In the order of the file. */
+  readonly routes: readonly CompiledRoute[];
   readonly env: StageServices;
   retire(): Promise<void>;
 }
@@ -41,7 +43,7 @@ export interface PointedProblem {
 }
 
 export type Compiled =
-  | { readonly kind: 'compiled'; readonly catalogue: Catalogue; readonly router: Router<CompiledRoute> }
+  | ({ readonly kind: 'compiled' } & Pick<Snapshot, 'catalogue' | 'router' | 'routes'>)
   | { readonly kind: 'invalid'; readonly problems: readonly PointedProblem[] };
 
 /** Compiles the whole file, and tells all that is wrong with it. */
@@ -63,7 +65,7 @@ export function compile(sources: CompileSources): Compiled {
     return { pattern: patternOf(file), route: { route, stages: compiled } };
   });
   if (problems.length > 0) return { kind: 'invalid', problems };
-  return { kind: 'compiled', catalogue, router: createRouter(routes) };
+  return { kind: 'compiled', catalogue, router: createRouter(routes), routes: routes.map(({ route }) => route) };
 }
 
 function compileRoute(file: RouteFile, { timeouts }: GatewayFile['server']): Route {

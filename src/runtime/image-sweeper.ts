@@ -4,6 +4,8 @@ import type { Clock } from '../pipeline/stage.ts';
 
 export interface ImageSweeperOptions {
   readonly blobs: BlobStore;
+  /** What is kept there, for the log. */
+  readonly what: 'images' | 'answers';
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -22,8 +24,8 @@ const pauseMs = 1000;
 /** Pictures deleted in one run. */
 const mostAtOnce = 2000;
 
-/** Deletes expired pictures every few minutes, a bounded number at a time. What fails is logged, and tried again. */
-export function startImageSweeper({ blobs, clock, log }: ImageSweeperOptions): ImageSweeper {
+/** Deletes what has expired every few minutes, a bounded number at a time. What fails is logged, and tried again. */
+export function startImageSweeper({ blobs, what, clock, log }: ImageSweeperOptions): ImageSweeper {
   const closing = new AbortController();
   let running: Promise<void> = Promise.resolve();
   let timer = clock.timer(firstAfterMs, run);
@@ -36,10 +38,10 @@ export function startImageSweeper({ blobs, clock, log }: ImageSweeperOptions): I
     let waitMs = intervalMs;
     try {
       const { removed, more } = await blobs.sweep({ limit: mostAtOnce, signal: closing.signal });
-      if (removed > 0) log.info('expired images were deleted', { images: removed });
+      if (removed > 0) log.info(`expired ${what} were deleted`, { [what]: removed });
       if (more) waitMs = pauseMs;
     } catch (error) {
-      if (!closing.signal.aborted) log.warn('expired images could not be deleted', { error });
+      if (!closing.signal.aborted) log.warn(`expired ${what} could not be deleted`, { error });
     }
     if (!closing.signal.aborted) timer = clock.timer(waitMs, run);
   }

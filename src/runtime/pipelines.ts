@@ -2,10 +2,13 @@
 import type { StageFile } from '../generated/gateway.ts';
 import type { SlotName } from '../pipeline/exchange.ts';
 import { isJsonObject } from '../json.ts';
+import type { Explainer, NestedExplanation } from '../pipeline/explain.ts';
+import { nestedExplanation } from '../pipeline/explain-stages.ts';
 import { checkOrder, type PlacedStage } from '../pipeline/order.ts';
 import type { Registry } from '../pipeline/registry.ts';
 import { nestedPipeline, type CompiledStage } from '../pipeline/run.ts';
 import { ConfigError, type AnyStage, type StageEnv } from '../pipeline/stage.ts';
+import { withoutEffects } from '../pipeline/without-effects.ts';
 
 export interface PipelineSources {
   readonly registry: Registry;
@@ -100,9 +103,18 @@ function compileStage(
     name,
     writes,
     handle,
+    ...(definition.explain === undefined
+      ? {}
+      : { explainer: () => explainerOf(definition, config, env, nestedExplanation(compiled)) }),
     fills: [...writes.filter((slot) => !replaces(slot)), ...compiled.flatMap((stage) => stage.fills)],
     changes: [...writes.filter(replaces), ...compiled.flatMap((stage) => stage.changes)],
   };
+}
+
+function explainerOf(definition: AnyStage, config: never, env: StageEnv, nested: NestedExplanation): Explainer {
+  const explainer = definition.explain?.(config, withoutEffects(env), nested);
+  if (explainer === undefined) throw new TypeError(`The stage ${definition.name} does not explain itself.`);
+  return explainer;
 }
 
 /** The list that a composite stage owns: stages under the schema that all of them share. */

@@ -5,9 +5,17 @@ import { OperatorError } from '../errors.ts';
 import type { GatewayFile } from '../generated/gateway.ts';
 import { silentLog, type Logger } from '../log.ts';
 import type { Registry } from '../pipeline/registry.ts';
-import type { Clock, Forwarder, PictureFetcher, ServiceConnector, SpoolSettings } from '../pipeline/stage.ts';
+import type {
+  AlertOutbox,
+  Clock,
+  Forwarder,
+  PictureFetcher,
+  ServiceConnector,
+  SpoolSettings,
+} from '../pipeline/stage.ts';
 import { Secret } from '../secret.ts';
 import type { BooksReader } from '../stores/ledger.ts';
+import type { Limiter } from '../stores/limiter.ts';
 import type { Store, StoreDefinition } from '../stores/store.ts';
 import type { StageServices } from './compile.ts';
 import { startImageSweeper } from './image-sweeper.ts';
@@ -21,6 +29,7 @@ export interface ServiceSources {
   readonly log: Logger;
   readonly forward: Forwarder;
   readonly services: ServiceConnector;
+  readonly alerts: AlertOutbox;
   createPictureFetcher(options: {
     readonly spool: SpoolSettings;
     readonly log: Logger;
@@ -43,9 +52,12 @@ export async function openServices(sources: ServiceSources): Promise<StageServic
     spool,
     random: Math.random,
     store: await openStore(sources),
-    blobs: await openBlobs(sources),
+    limiter: createLimiter(sources),
+    blobs: await openBlobs(sources, 'images'),
+    answers: await openBlobs(sources, 'answers'),
     forward: sources.forward,
     services: sources.services,
+    alerts: sources.alerts,
     pictures: openPictures(sources, spool),
   };
 }
@@ -62,6 +74,15 @@ const neverCalled = (): never => {
   throw new TypeError('a file that is only checked serves no request');
 };
 
+const inertBlobs: BlobStore = {
+  put: neverCalled,
+  open: neverCalled,
+  remove: neverCalled,
+  list: neverCalled,
+  sweep: neverCalled,
+  close: neverCalled,
+};
+
 /** For a file that is only checked: stages can be created with these, but not run. */
 export const inertServices: StageServices = {
   log: silentLog,
@@ -73,6 +94,10 @@ export const inertServices: StageServices = {
     settle: neverCalled,
     release: neverCalled,
     record: neverCalled,
+    claimKey: neverCalled,
+    sendKey: neverCalled,
+    completeKey: neverCalled,
+    releaseKey: neverCalled,
     read: neverCalled,
     reset: neverCalled,
     usage: neverCalled,
@@ -82,17 +107,20 @@ export const inertServices: StageServices = {
     healthy: neverCalled,
     close: neverCalled,
   },
-  blobs: {
-    put: neverCalled,
-    open: neverCalled,
-    remove: neverCalled,
-    list: neverCalled,
-    sweep: neverCalled,
+  limiter: {
+    prepare() {},
+    prepared: neverCalled,
+    take: neverCalled,
+    leave: neverCalled,
+    healthy: neverCalled,
     close: neverCalled,
   },
+  blobs: inertBlobs,
+  answers: inertBlobs,
   forward: { forward: neverCalled },
   pictures: { check: neverCalled, vouch: neverCalled, fetchAll: neverCalled, fetch: neverCalled },
-  services: { connect: () => ({ ask: neverCalled, close: () => Promise.resolve() }) },
+  services: { connect: () => ({ ask: neverCalled, tell: neverCalled, close: () => Promise.resolve() }) },
+  alerts: { post: neverCalled },
 };
 
 function openStore({ config, registry, lease, clock }: ServiceSources): Promise<Store> {
@@ -104,6 +132,26 @@ function openStore({ config, registry, lease, clock }: ServiceSources): Promise<
     () => definition.open(location, { now: clock.now, patient: config.on_state_failure === 'allow' }),
     closeWhenOpen,
   );
+}
+
+/** Whatever it counts in is opened when a stage has limits; one that cannot be reached keeps no file from going live. */
+function createLimiter({ config, registry, lease, clock, log }: ServiceSources): Limiter {
+  const { scheme, location } = split(limitsAddress(config));
+  return lease.use(
+    `limits:${scheme}:${hash('sha256', location)}`,
+    () => {
+      const definition = registry.limiters.get(scheme);
+      if (definition === undefined) throw unknownScheme('rate_limits', scheme, registry.limiters);
+      return definition.create(location, { clock, log });
+    },
+    (limiter) => limiter.close(),
+  );
+}
+
+/** Who shares a state shares its limits, unless the file says otherwise. */
+function limitsAddress({ state, rate_limits: place = 'state' }: GatewayFile): string {
+  if (place === 'state') return state;
+  return place === 'process' ? 'process:' : place;
 }
 
 /** Opens the books of a file for reading, as another process keeps them. @throws OperatorError when there are none */
@@ -122,23 +170,27 @@ function storeOf(
   return { definition, location };
 }
 
-async function openBlobs({ config, registry, lease, clock, log }: ServiceSources): Promise<BlobStore> {
+async function openBlobs(
+  { config, registry, lease, clock, log }: ServiceSources,
+  what: 'images' | 'answers',
+): Promise<BlobStore> {
   const { images: address, images_credentials: keys } = config;
   const { scheme, location } = split(address);
   // With other keys it is another store, since requests under way go on with those that they began with.
   const place = `${address}#${hash('sha256', JSON.stringify(keys ?? null))}`;
   const blobs = await lease.use(
-    `images:${place}`,
+    `${what}:${place}`,
     async () => {
       const definition = registry.blobStores.get(scheme);
       if (definition === undefined) throw unknownScheme('images', scheme, registry.blobStores);
-      return definition.open(location, { clock, log, credentials: credentialsOf(keys) });
+      const part = what === 'answers' ? what : undefined;
+      return definition.open(location, { clock, log, credentials: credentialsOf(keys), part });
     },
     closeWhenOpen,
   );
   lease.use(
-    `image sweeper:${place}`,
-    () => startImageSweeper({ blobs, clock, log }),
+    `sweeper of ${what}:${place}`,
+    () => startImageSweeper({ blobs, what, clock, log }),
     (sweeper) => sweeper.close(),
   );
   return blobs;

@@ -1,9 +1,10 @@
 /** The part of the store contract that is one request each, for stores with a queue. */
+import type { KeyStore } from './key-store.ts';
 import type { RequestQueue } from './queue.ts';
 import type { StoreAnswer } from './requests.ts';
 import type { CounterState, Store } from './store.ts';
 
-export type AskedMethods = Pick<Store, 'reserve' | 'settle' | 'release' | 'record' | 'reset' | 'read'>;
+export type AskedMethods = Pick<Store, 'reserve' | 'settle' | 'release' | 'record' | 'reset' | 'read'> & KeyStore;
 
 export function askingMethods(queue: Pick<RequestQueue, 'ask'>): AskedMethods {
   return {
@@ -22,7 +23,23 @@ export function askingMethods(queue: Pick<RequestQueue, 'ask'>): AskedMethods {
       await queue.ask({ kind: 'record', id, row });
     },
     reset: async (counter) => stateOf(await queue.ask({ kind: 'reset', counter })),
-    read: async (counter) => stateOf(await queue.ask({ kind: 'read', counter })),
+    read: async (counter, range) => stateOf(await queue.ask({ kind: 'read', counter, range })),
+    async claimKey(key, claim) {
+      const answer = await queue.ask({ ...claim, kind: 'claim-key', key });
+      if (answer.kind === 'key') return answer.state;
+      throw mixedUp(answer);
+    },
+    async sendKey(key, holder) {
+      const answer = await queue.ask({ kind: 'send-key', key, holder });
+      if (answer.kind === 'key-sent') return answer.isHeld;
+      throw mixedUp(answer);
+    },
+    async completeKey(key, holder, outcome) {
+      await queue.ask({ ...outcome, kind: 'complete-key', key, holder });
+    },
+    async releaseKey(key, holder) {
+      await queue.ask({ kind: 'release-key', key, holder });
+    },
   };
 }
 

@@ -1,5 +1,6 @@
+import type { KeyTable } from './keys.ts';
 import type { LedgerRow, OpenRow, RecordedRow, RowOutcome } from './ledger.ts';
-import type { CounterState, Hold, Reservation, ReservationTerms } from './store.ts';
+import type { CounterRange, CounterState, Hold, Reservation, ReservationTerms } from './store.ts';
 
 /**
  * What the rules of the store contract work on. The rules are written once, below, for every store; a store brings these
@@ -8,6 +9,8 @@ import type { CounterState, Hold, Reservation, ReservationTerms } from './store.
 export interface Books {
   /** Zeros for a counter that was never touched. */
   read(counter: string): CounterState;
+  /** What all counters of a range say together. */
+  sum(range: CounterRange): CounterState;
   /** Adds an amount to what a counter holds. A new counter starts at zero and keeps the expiry of its first hold. */
   hold(hold: Hold): void;
   /** Takes an amount off what its counter holds, and adds `settled` to the counter's use. */
@@ -22,6 +25,7 @@ export interface Books {
   close(id: string, end: ReservationEnd, completion: RowCompletion): void;
   /** Adds a complete row; false, and nothing added, when the id is taken. */
   record(id: string, row: RecordedRow): boolean;
+  readonly keys: KeyTable;
 }
 
 export type ReservationEnd = 'settled' | 'estimated' | 'released';
@@ -42,13 +46,14 @@ export function reserve(books: Books, id: string, holds: readonly Hold[], terms:
   const row = terms.row === undefined ? undefined : storable(terms.row);
   checkAmount(terms.heldUntilMs);
   const taken = new Map<string, number>();
-  for (const { counter, amount, limit } of holds) {
+  for (const { counter, amount, limit, range } of holds) {
     checkCounter(counter);
     checkAmount(amount);
-    const wanted = (taken.get(counter) ?? 0) + amount;
-    taken.set(counter, wanted);
+    if (range !== undefined) checkRange(range, counter);
+    taken.set(counter, (taken.get(counter) ?? 0) + amount);
     if (limit === undefined) continue;
-    const state = books.read(counter);
+    const state = range === undefined ? books.read(counter) : books.sum(range);
+    const wanted = range === undefined ? (taken.get(counter) ?? 0) : sumOfRange(taken, range);
     if (state.settled + state.held + wanted > limit) return { kind: 'refused', counter, state };
   }
   if (!books.open(id, holds, { ...terms, row })) throw new StoreMisuse(`The reservation id ${id} was used before.`);
@@ -77,6 +82,10 @@ export function release(books: Books, id: string, outcome: RowOutcome | undefine
   if (holds === undefined) return;
   for (const hold of holds) books.settle(hold, 0);
   books.close(id, 'released', { ...completion, images: 0, costNanoUsd: 0 });
+}
+
+function sumOfRange(amounts: ReadonlyMap<string, number>, range: CounterRange): number {
+  return [...amounts].reduce((sum, [counter, amount]) => (isInRange(counter, range) ? sum + amount : sum), 0);
 }
 
 /** Settles at the amounts held a reservation that nobody else will settle. Whether there was one. */
@@ -139,6 +148,35 @@ function checkCounter(counter: string): void {
     throw new StoreMisuse(`${counter.slice(0, longestText)} is not a name for a counter.`);
   }
 }
+
+/** Whether every database can look for the counters of this range. */
+export function isCounterRange({ prefix, from }: CounterRange): boolean {
+  return prefix !== '' && from.startsWith(prefix) && isCounterName(from);
+}
+
+function checkRange(range: CounterRange, counter: string): void {
+  if (!isCounterRange(range) || !isInRange(counter, range)) {
+    throw new StoreMisuse(`${counter.slice(0, longestText)} is not in the range that is given with it.`);
+  }
+}
+
+/** Whether a counter is one of a range. */
+export function isInRange(counter: string, { prefix, from }: CounterRange): boolean {
+  return counter.startsWith(prefix) && !comesAfter(from, counter);
+}
+
+/** No name that begins with the prefix comes after this one. */
+export function endOfPrefix(prefix: string): string {
+  return `${prefix}\u{10FFFF}`;
+}
+
+/** By code points, as databases compare. */
+export function comesAfter(text: string, other: string): boolean {
+  // Only halves of characters beyond the first plane are out of order in UTF-16.
+  return surrogates.test(text + other) ? Buffer.compare(Buffer.from(text), Buffer.from(other)) > 0 : text > other;
+}
+
+const surrogates = /[\ud800-\udfff]/;
 
 function checkAmount(amount: number): void {
   if (!Number.isSafeInteger(amount) || amount < 0) {

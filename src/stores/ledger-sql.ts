@@ -1,5 +1,5 @@
 /** How the ledger is read from a database. The statements are the same in SQLite and PostgreSQL but for a few words. */
-import { storedText } from './books.ts';
+import { endOfPrefix, storedText } from './books.ts';
 import { ledgerColumns, ledgerMembers, textColumns } from './ledger-columns.ts';
 import {
   readCursor,
@@ -128,8 +128,7 @@ export function countersStatement(query: CountersQuery, dialect: Dialect): State
   const clauses = ['(settled > 0 OR held > 0)'];
   if (query.after !== undefined) clauses.push(`counter > ${add(query.after)}`);
   if (query.prefix !== undefined && query.prefix !== '') {
-    // By code points, as both databases compare: nothing comes after the last of them.
-    clauses.push(`counter >= ${add(query.prefix)}`, `counter < ${add(`${query.prefix}\u{10FFFF}`)}`);
+    clauses.push(`counter >= ${add(query.prefix)}`, `counter < ${add(endOfPrefix(query.prefix))}`);
   }
   const text =
     `SELECT counter, settled, held, expires_at_ms FROM ${dialect.counters} WHERE ${clauses.join(' AND ')} ` +

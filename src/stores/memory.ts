@@ -1,6 +1,7 @@
 import { OperatorError } from '../errors.ts';
 import { askingMethods } from './ask.ts';
-import { estimate, StoreMisuse, type Books, type HeldAmount } from './books.ts';
+import { comesAfter, estimate, isInRange, StoreMisuse, type Books, type HeldAmount } from './books.ts';
+import type { KeyRow } from './keys.ts';
 import type { Counter, CountersQuery } from './ledger.ts';
 import { createMemoryLedger, type MemoryLedger } from './memory-ledger.ts';
 import { storeClosed } from './queue.ts';
@@ -86,6 +87,7 @@ function createTables(now: () => number): MemoryTables {
   /** Ids of what is over, oldest first. */
   const over = new Set<string>();
   const ledger = createMemoryLedger(mostRows);
+  const keys = new Map<string, KeyRow>();
 
   const isTaken = (id: string): boolean => open.has(id) || over.has(id);
 
@@ -99,6 +101,15 @@ function createTables(now: () => number): MemoryTables {
     read(counter) {
       const { settled, held } = counters.get(counter) ?? untouched;
       return { settled, held };
+    },
+    sum(range) {
+      const state = { settled: 0, held: 0 };
+      for (const [counter, { settled, held }] of counters) {
+        if (!isInRange(counter, range)) continue;
+        state.settled += settled;
+        state.held += held;
+      }
+      return state;
     },
     hold({ counter, amount, expiresAtMs }) {
       const entry = counters.get(counter);
@@ -133,6 +144,12 @@ function createTables(now: () => number): MemoryTables {
       ledger.add(row);
       return true;
     },
+    keys: {
+      nowMs: now,
+      get: (key) => keys.get(key),
+      put: (key, row) => void keys.set(key, row),
+      remove: (key) => void keys.delete(key),
+    },
   };
 
   return {
@@ -160,12 +177,11 @@ function createTables(now: () => number): MemoryTables {
         const isExpired = settled === 0 || (expiresAtMs !== undefined && expiresAtMs <= nowMs);
         if (held === 0 && isExpired) counters.delete(counter);
       }
+      for (const [key, { state, heldUntilMs, keptUntilMs }] of keys) {
+        const isHeld = (state === 'claimed' || state === 'sent') && heldUntilMs > nowMs;
+        if (!isHeld && keptUntilMs <= nowMs) keys.delete(key);
+      }
       if (ledgerKeptMs !== undefined) ledger.forget(nowMs - ledgerKeptMs);
     },
   };
-}
-
-/** By code points, as databases compare. */
-function comesAfter(text: string, other: string): boolean {
-  return Buffer.compare(Buffer.from(text), Buffer.from(other)) > 0;
 }

@@ -3,13 +3,29 @@
  * it, then the rules work on a copy in memory, and the second writes what has changed. Reservations are locked in the
  * order of their ids and before all counters, counters in the order of their names, so transactions wait for each other
  * but never in a circle.
+ *
+ * Of a range of counters only the one that is held is locked, and a row that bears the name of the range's prefix and
+ * stays at zero. Who has that lock is the only one who reserves there; so the others are read then, by a statement of
+ * its own that sees what has been written until it began.
  */
-import { isCounterName, type Books, type HeldAmount, type ReservationEnd, type RowCompletion } from './books.ts';
+import {
+  comesAfter,
+  endOfPrefix,
+  isCounterName,
+  isCounterRange,
+  isInRange,
+  type Books,
+  type HeldAmount,
+  type ReservationEnd,
+  type RowCompletion,
+} from './books.ts';
 import { ledgerColumns, ledgerMembers } from './ledger-columns.ts';
+import type { KeyTable } from './keys.ts';
 import type { LedgerRow } from './ledger.ts';
+import { lockKeys } from './postgres-keys.ts';
 import type { Session } from './postgres-link.ts';
 import { perform, type StoreAnswer, type StoreRequest } from './requests.ts';
-import type { CounterState, Hold } from './store.ts';
+import type { CounterRange, CounterState, Hold } from './store.ts';
 
 export interface BatchContext {
   /** Of the reservations that are made. */
@@ -22,9 +38,12 @@ export async function runBatch(
   requests: readonly StoreRequest[],
   context: BatchContext,
 ): Promise<readonly StoreAnswer[]> {
-  const copy = createCopy(await lock(session, requests));
+  const keys = await lockKeys(session, requests, context);
+  const locked = await lock(session, requests);
+  const copy = createCopy(locked, await readRanges(session, requests), keys);
   const answers = requests.map((request) => perform(copy.books, request));
   await write(session, copy.changes(), context);
+  await keys.write();
   return answers;
 }
 
@@ -67,7 +86,12 @@ const lockText = `
 async function lock(session: Session, requests: readonly StoreRequest[]): Promise<Locked> {
   const ids = requests.flatMap((request) => ('id' in request ? [request.id] : []));
   const touched = requests.flatMap((request): readonly Pick<Hold, 'counter' | 'expiresAtMs'>[] => {
-    if (request.kind === 'reserve') return request.holds;
+    if (request.kind === 'reserve') {
+      return [
+        ...request.holds,
+        ...rangesOf(request).map(({ prefix }) => ({ counter: prefix, expiresAtMs: undefined })),
+      ];
+    }
     return request.kind === 'reset' ? [{ counter: request.counter, expiresAtMs: undefined }] : [];
   });
   // Other names are refused by the rules, and would be by the database, for all.
@@ -80,6 +104,39 @@ async function lock(session: Session, requests: readonly StoreRequest[]): Promis
   });
   // What the statement above gives.
   return found as unknown as Locked;
+}
+
+type LockedCounter = Locked['counters'][number];
+
+/** The counters of all ranges that the requests name. */
+async function readRanges(session: Session, requests: readonly StoreRequest[]): Promise<readonly LockedCounter[]> {
+  /** By prefix, the least `from`. */
+  const ranges = new Map<string, string>();
+  for (const request of requests) {
+    for (const { prefix, from } of rangesOf(request)) {
+      const known = ranges.get(prefix);
+      if (known === undefined || comesAfter(known, from)) ranges.set(prefix, from);
+    }
+  }
+  if (ranges.size === 0) return [];
+  const found = await session.query({
+    name: 'pinhole-ranges',
+    text: `SELECT counter, settled, held FROM unnest($1::text[], $2::text[]) AS range (since, until)
+             JOIN pinhole_counters ON counter >= since AND counter < until`,
+    values: [[...ranges.values()], [...ranges.keys()].map(endOfPrefix)],
+  });
+  return found.map((row) => ({
+    counter: String(row['counter']),
+    settled: Number(row['settled']),
+    held: Number(row['held']),
+  }));
+}
+
+function rangesOf(request: StoreRequest): readonly CounterRange[] {
+  if (request.kind !== 'reserve') return [];
+  const ranges = request.holds.flatMap(({ range }) => range ?? []);
+  // As with names, the rules refuse the others.
+  return ranges.filter(isCounterRange);
 }
 
 interface NewReservation {
@@ -106,9 +163,14 @@ interface OpenCopy {
   readonly row: number | null;
 }
 
-/** The part of the tables that was locked. */
-function createCopy({ reservations, counters, numbers }: Locked): { readonly books: Books; changes(): Changes } {
+/** The part of the tables that was locked, and counters that may be looked at besides. */
+function createCopy(
+  { reservations, counters, numbers }: Locked,
+  seen: readonly LockedCounter[],
+  keys: KeyTable,
+): { readonly books: Books; changes(): Changes } {
   const states = new Map(counters.map(({ counter, settled, held }) => [counter, { settled, held }]));
+  const onlySeen = seen.filter(({ counter }) => !states.has(counter));
   const changedCounters = new Set<string>();
   const taken = new Set(reservations.map(({ id }) => id));
   const open = new Map<string, OpenCopy>();
@@ -148,6 +210,17 @@ function createCopy({ reservations, counters, numbers }: Locked): { readonly boo
 
   const books: Books = {
     read: (counter) => ({ settled: 0, held: 0, ...states.get(counter) }),
+    sum(range) {
+      const sum = { settled: 0, held: 0 };
+      const add = (counter: string, { settled, held }: CounterState): void => {
+        if (!isInRange(counter, range)) return;
+        sum.settled += settled;
+        sum.held += held;
+      };
+      for (const [counter, state] of states) add(counter, state);
+      for (const state of onlySeen) add(state.counter, state);
+      return sum;
+    },
     hold({ counter, amount }) {
       change(counter, (state) => (state.held += amount));
     },
@@ -200,6 +273,7 @@ function createCopy({ reservations, counters, numbers }: Locked): { readonly boo
       addRow(row);
       return true;
     },
+    keys,
   };
 
   return {

@@ -60,6 +60,34 @@ const migrations: readonly string[] = [
      attempts      bigint NOT NULL
    ) WITH (fillfactor = 85);
    CREATE INDEX pinhole_ledger_by_time ON pinhole_ledger (at_ms, number);`,
+
+  // What rate limits have counted. It may be lost when the server crashes, so no commit waits for the disk. A row of the
+  // first table is also the lock of the places of its name.
+  `CREATE UNLOGGED TABLE pinhole_limits (
+     name          text COLLATE "C" PRIMARY KEY,
+     us            bigint NOT NULL,
+     fraction      bigint NOT NULL
+   ) WITH (fillfactor = 50);
+   CREATE UNLOGGED TABLE pinhole_places (
+     name          text COLLATE "C" NOT NULL,
+     holder        text COLLATE "C" NOT NULL,
+     expires_at_us bigint NOT NULL,
+     PRIMARY KEY (name, holder)
+   );`,
+
+  // A key is `free` within the transaction that first locks it, and never after.
+  `CREATE TABLE pinhole_idempotency_keys (
+     key           text COLLATE "C" PRIMARY KEY,
+     holder        text NOT NULL,
+     owner         text,
+     fingerprint   text NOT NULL,
+     state         text NOT NULL CHECK (state IN ('free', 'claimed', 'sent', 'lost', 'done')),
+     held_until_ms bigint NOT NULL,
+     kept_until_ms bigint NOT NULL,
+     answer        text
+   ) WITH (fillfactor = 70);
+   CREATE INDEX pinhole_idempotency_keys_held ON pinhole_idempotency_keys (owner) WHERE state IN ('claimed', 'sent');
+   CREATE INDEX pinhole_idempotency_keys_kept ON pinhole_idempotency_keys (kept_until_ms);`,
 ];
 
 /** Any number that nobody else on the database is likely to lock. */

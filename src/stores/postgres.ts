@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { OperatorError } from '../errors.ts';
 import { askingMethods } from './ask.ts';
+import { endOfPrefix } from './books.ts';
 import {
   countersStatement,
   readCounter,
@@ -14,6 +15,7 @@ import {
 } from './ledger-sql.ts';
 import type { BooksReader } from './ledger.ts';
 import { runBatch } from './postgres-batch.ts';
+import { abandonKeys } from './postgres-keys.ts';
 import { createLink, reasonOf, sqlState, type Session } from './postgres-link.ts';
 import { checkReadable, migrate } from './postgres-schema.ts';
 import { cannotRead, cannotWrite, createQueue, storeClosed, type Health } from './queue.ts';
@@ -161,6 +163,7 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
   async function sweep(): Promise<number> {
     // After an outage all leases have run out; the others are given the time to renew theirs.
     const mayTell = inContactSinceMs !== undefined && performance.now() - inContactSinceMs > leaseMs;
+    if (mayTell) await abandonKeys(link, upkeepStep);
     let total = 0;
     for (let step = 0; step < mostSteps; step += 1) {
       const found = await link.query({
@@ -187,6 +190,12 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
       await forget('counters', 'counter', 'settled = 0 AND held = 0', []);
       zerosAtMs = performance.now();
     }
+    await forget(
+      'idempotency_keys',
+      'key',
+      `kept_until_ms <= $2 AND (state IN ('done', 'lost') OR held_until_ms <= $2)`,
+      [nowMs],
+    );
     if (ledgerKeptMs !== undefined) {
       await forget('ledger', 'number', `at_ms < $2 AND state <> 'reserved'`, [nowMs - ledgerKeptMs]);
     }
@@ -224,15 +233,24 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
   return {
     ...askingMethods(queue),
     ...createReader(reports),
-    async read(counter) {
+    async read(counter, range) {
       if (closing !== undefined) throw storeClosed();
       try {
         await prepare();
-        const [found] = await link.query({
-          name: 'pinhole-read',
-          text: 'SELECT settled, held FROM pinhole_counters WHERE counter = $1',
-          values: [counter],
-        });
+        const [found] = await link.query(
+          range === undefined
+            ? {
+                name: 'pinhole-read',
+                text: 'SELECT settled, held FROM pinhole_counters WHERE counter = $1',
+                values: [counter],
+              }
+            : {
+                name: 'pinhole-sum',
+                text: `SELECT sum(settled) AS settled, sum(held) AS held
+                         FROM pinhole_counters WHERE counter >= $1 AND counter < $2`,
+                values: [range.from, endOfPrefix(range.prefix)],
+              },
+        );
         return { settled: Number(found?.['settled'] ?? 0), held: Number(found?.['held'] ?? 0) };
       } catch (error) {
         health.healthy = false;

@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { GatewayError } from '../errors.ts';
 import { StoreMisuse } from './books.ts';
+import type { KeyRequest } from './keys.ts';
 import type { StoreAnswer, StoreRequest } from './requests.ts';
 
 /** What a queue runs its requests on. */
@@ -49,6 +50,8 @@ export function createQueue(backend: QueueBackend, health: Health, maxBatch: num
   const waiting: WaitingRequest[] = [];
   /** Reservations refused to their callers because the outcome was unknown, of which the books may know. */
   const orphans = new Set<string>();
+  /** The same for keys: what gives them back. */
+  const orphanedKeys = new Set<KeyRequest>();
   let pumping: Promise<void> | undefined;
   let closed = false;
 
@@ -84,14 +87,23 @@ export function createQueue(backend: QueueBackend, health: Health, maxBatch: num
       await backend.forget([...orphans]);
       orphans.clear();
     }
+    const returned = [...orphanedKeys];
     try {
-      return await backend.run(requests);
+      const answers = await backend.run([...returned, ...requests]);
+      for (const request of returned) orphanedKeys.delete(request);
+      return answers.slice(returned.length);
     } catch (error) {
-      if (error instanceof OutcomeUnknown) {
-        for (const request of requests) if (request.kind === 'reserve') orphans.add(request.id);
-      }
+      if (error instanceof OutcomeUnknown) requests.forEach(disown);
       throw error;
     }
+  }
+
+  /** Nobody will end what was refused to its caller. */
+  function disown(request: StoreRequest): void {
+    if (request.kind === 'reserve') orphans.add(request.id);
+    if (request.kind !== 'claim-key') return;
+    const { key, holder } = request;
+    orphanedKeys.add({ kind: 'release-key', key, holder });
   }
 
   return {

@@ -1,10 +1,13 @@
 /** What is asked of a store's tables, as plain data, so that it can be gathered into one transaction and sent to a thread. */
 import * as rules from './books.ts';
 import { StoreMisuse, type Books } from './books.ts';
+import { isKeyRequest, performOnKey, type KeyAnswer, type KeyRequest } from './keys.ts';
 import type { RecordedRow, RowOutcome } from './ledger.ts';
-import type { CounterState, Hold, Reservation, ReservationTerms } from './store.ts';
+import type { CounterRange, CounterState, Hold, Reservation, ReservationTerms } from './store.ts';
 
-export type StoreRequest =
+export type StoreRequest = BooksRequest | KeyRequest;
+
+export type BooksRequest =
   | {
       readonly kind: 'reserve';
       readonly id: string;
@@ -22,9 +25,10 @@ export type StoreRequest =
   | { readonly kind: 'estimate'; readonly id: string }
   | { readonly kind: 'record'; readonly id: string; readonly row: RecordedRow }
   | { readonly kind: 'reset'; readonly counter: string }
-  | { readonly kind: 'read'; readonly counter: string };
+  | { readonly kind: 'read'; readonly counter: string; readonly range: CounterRange | undefined };
 
 export type StoreAnswer =
+  | KeyAnswer
   | Reservation
   | { readonly kind: 'state'; readonly state: CounterState }
   /** `count`: reservations that were estimated. */
@@ -35,7 +39,7 @@ export type StoreAnswer =
 /** Does what is asked. @throws Error when the tables cannot be written to, which fails everything around it as well */
 export function perform(books: Books, request: StoreRequest): StoreAnswer {
   try {
-    return answer(books, request);
+    return isKeyRequest(request) ? performOnKey(books.keys, request) : answer(books, request);
   } catch (error) {
     // It has changed nothing, so what is done together with it stands.
     if (error instanceof StoreMisuse) return { kind: 'misuse', message: error.message };
@@ -43,7 +47,7 @@ export function perform(books: Books, request: StoreRequest): StoreAnswer {
   }
 }
 
-function answer(books: Books, request: StoreRequest): StoreAnswer {
+function answer(books: Books, request: BooksRequest): StoreAnswer {
   switch (request.kind) {
     case 'reserve':
       return rules.reserve(books, request.id, request.holds, request.terms);
@@ -61,6 +65,9 @@ function answer(books: Books, request: StoreRequest): StoreAnswer {
     case 'reset':
       return { kind: 'state', state: rules.reset(books, request.counter) };
     case 'read':
-      return { kind: 'state', state: books.read(request.counter) };
+      return {
+        kind: 'state',
+        state: request.range === undefined ? books.read(request.counter) : books.sum(request.range),
+      };
   }
 }

@@ -1,8 +1,9 @@
 /** The tables of the SQLite file, as the rules see them. All of it runs within a transaction of the caller's. */
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
-import { estimate, type Books, type RowCompletion } from './books.ts';
+import { endOfPrefix, estimate, type Books, type RowCompletion } from './books.ts';
 import { ledgerColumns, ledgerMembers } from './ledger-columns.ts';
 import type { LedgerRow } from './ledger.ts';
+import { createSqliteKeys } from './sqlite-keys.ts';
 
 export interface SqliteBooks extends Books {
   /** Milliseconds since 1970, for what is written next. */
@@ -12,6 +13,12 @@ export interface SqliteBooks extends Books {
 /** @param owner of the reservations that are made */
 export function createSqliteBooks(database: DatabaseSync, owner: string): SqliteBooks {
   const readCounter = database.prepare('SELECT settled, held FROM counters WHERE counter = ?');
+  // Each counter is bounded, but their sum may be more than a number holds exactly.
+  const sumCounters = database.prepare(
+    `SELECT min(coalesce(sum(settled), 0), ${Number.MAX_SAFE_INTEGER}) AS settled,
+            min(coalesce(sum(held), 0), ${Number.MAX_SAFE_INTEGER}) AS held
+       FROM counters WHERE counter >= ? AND counter < ?`,
+  );
   const addHold = database.prepare(
     `INSERT INTO counters (counter, settled, held, expires_at_ms) VALUES (?, 0, ?, ?)
        ON CONFLICT (counter) DO UPDATE SET held = held + excluded.held`,
@@ -57,11 +64,15 @@ export function createSqliteBooks(database: DatabaseSync, owner: string): Sqlite
     statement.run(...changed.map((member) => values[member] ?? null), number);
   }
 
-  return {
+  const books: SqliteBooks = {
     nowMs: 0,
     read(counter) {
       const row = readCounter.get(counter);
       return { settled: Number(row?.['settled'] ?? 0), held: Number(row?.['held'] ?? 0) };
+    },
+    sum({ prefix, from }) {
+      const row = sumCounters.get(from, endOfPrefix(prefix));
+      return { settled: Number(row?.['settled']), held: Number(row?.['held']) };
     },
     hold({ counter, amount, expiresAtMs }) {
       addHold.run(counter, amount, expiresAtMs ?? null);
@@ -102,7 +113,9 @@ export function createSqliteBooks(database: DatabaseSync, owner: string): Sqlite
       insertRow(row);
       return true;
     },
+    keys: createSqliteKeys(database, owner, () => books.nowMs),
   };
+  return books;
 }
 
 /** How long the id of what is over stays taken, in milliseconds. */

@@ -1,4 +1,5 @@
-import { closeSync, fdatasyncSync, mkdirSync, openSync, realpathSync } from 'node:fs';
+import { mkdirSync, realpathSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { migrations } from './sqlite-schema.ts';
@@ -18,7 +19,7 @@ export function openStateFile(file: string): DatabaseSync {
   const database = new DatabaseSync(file, { timeout: patienceMs });
   try {
     database.exec('PRAGMA journal_mode = WAL');
-    setSync(database, 'FULL');
+    setSync(database, 'NORMAL');
     if (pragma(database, 'journal_mode') !== 'wal') {
       throw new Error('The state file is on a file system that SQLite cannot keep a write-ahead log on.');
     }
@@ -94,14 +95,10 @@ export function setSync(database: DatabaseSync, synchronous: 'FULL' | 'NORMAL'):
   database.exec(`PRAGMA synchronous = ${synchronous}`);
 }
 
-/** Returns when the disk has everything that was written ahead. */
-export function syncLog(file: string): void {
-  const log = openSync(`${file}-wal`, 'r');
-  try {
-    fdatasyncSync(log);
-  } finally {
-    closeSync(log);
-  }
+/** Resolves when the disk has everything that was written ahead. */
+export async function syncLog(file: string): Promise<void> {
+  await using log = await open(`${file}-wal`, 'r+');
+  await log.datasync();
 }
 
 /**

@@ -70,4 +70,17 @@ export const migrations: readonly string[] = [
             CASE state WHEN 'held' THEN 'reserved' ELSE 'estimated' END, 1
        FROM reservations WHERE state IN ('held', 'estimated');
    UPDATE reservations SET ledger_number = number WHERE state IN ('held', 'estimated');`,
+
+  `CREATE TABLE idempotency_keys (
+     key           TEXT PRIMARY KEY,
+     holder        TEXT NOT NULL,
+     owner         TEXT NOT NULL,
+     fingerprint   TEXT NOT NULL,
+     state         TEXT NOT NULL CHECK (state IN ('claimed', 'sent', 'lost', 'done')),
+     held_until_ms INTEGER NOT NULL,
+     kept_until_ms INTEGER NOT NULL,
+     answer        TEXT
+   ) STRICT, WITHOUT ROWID;
+   CREATE INDEX idempotency_keys_held ON idempotency_keys (owner) WHERE state IN ('claimed', 'sent');
+   CREATE INDEX idempotency_keys_kept ON idempotency_keys (kept_until_ms);`,
 ];

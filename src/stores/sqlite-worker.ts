@@ -1,12 +1,13 @@
 /**
- * The thread that writes the SQLite file. It runs each order in one transaction and answers when the disk has it; to
- * reservations, for which callers wait, as soon as the system has it. So the process may die at any moment and nothing is
- * lost; a machine that dies may lose what was reserved in the last moment before.
+ * The thread that writes the SQLite file. It runs each order in one transaction and answers as soon as the system has it;
+ * the disk has it some milliseconds later, with whatever else has come by then. So the process may die at any moment and
+ * nothing is lost, while a machine that dies may forget the last moment before. It keeps nothing in memory but the open file.
  */
 import { workerData } from 'node:worker_threads';
 import { perform, type StoreAnswer, type StoreRequest } from './requests.ts';
 import { createSqliteBooks, createSqliteSweeper } from './sqlite-books.ts';
 import { inTransaction, openStateFile, setSync, syncLog } from './sqlite-file.ts';
+import { createSqliteKeySweeper } from './sqlite-keys.ts';
 import { migrations } from './sqlite-schema.ts';
 import { forgetOwner, isAlive, ownersBeside } from './sqlite-owner.ts';
 import { serveOrders, type OrderHandler } from './thread-worker.ts';
@@ -37,8 +38,11 @@ export type WorkerAnswer =
   /** How many were settled or forgotten; `more`: there may be others. */
   | { readonly kind: 'count'; readonly count: number; readonly more: boolean };
 
-/** Milliseconds after which the disk has a reservation, unless another transaction has taken it there by then. */
-const latestSyncMs = 10;
+/** Milliseconds after a transaction at which the disk is told to have it. */
+const syncAfterMs = 10;
+
+/** What even a machine that dies may not forget: that a call was sent which must not be sent again. */
+const unforgettable: ReadonlySet<StoreRequest['kind']> = new Set(['send-key']);
 
 serveOrders(() => createHandler(workerData));
 
@@ -46,44 +50,48 @@ function createHandler({ file, owner: self }: WorkerSettings): OrderHandler<Work
   const database = openStateFile(file);
   const books = createSqliteBooks(database, self);
   const sweeper = createSqliteSweeper(database, books);
+  const keys = createSqliteKeySweeper(database);
 
   function sweep(limit: number, nowMs: number): WorkerAnswer {
-    const others = new Set([...ownersBeside(file, self), ...sweeper.owners()]);
+    const others = new Set([...ownersBeside(file, self), ...sweeper.owners(), ...keys.owners()]);
     const dead = [...others].filter((owner) => owner !== self && !isAlive(file, owner));
     const expired = inTransaction(database, () => sweeper.estimateExpired(nowMs, limit));
     // Files of the first version name no owner.
     const owned = [null, ...dead].map((owner) => inTransaction(database, () => sweeper.estimateOwned(owner, limit)));
+    const keysOwned = dead.map((owner) => inTransaction(database, () => keys.abandon(owner, limit)));
     const counts = [expired, ...owned];
     const count = counts.reduce((sum, each) => sum + each, 0);
     dead.forEach((owner, index) => {
-      if (owned[index + 1] !== limit) forgetOwner(file, owner);
+      if (owned[index + 1] !== limit && keysOwned[index] !== limit) forgetOwner(file, owner);
     });
-    return { kind: 'count', count, more: counts.includes(limit) };
+    return { kind: 'count', count, more: [...counts, ...keysOwned].includes(limit) };
   }
 
   let syncing: NodeJS.Timeout | undefined;
+  /** Whether the disk may lack what was written before. */
+  let mustSync = false;
 
-  /** Runs work in a transaction that the disk has a little later. */
+  /** Runs work in a transaction that the disk has a little later, so that nobody waits for it. */
   function inHaste<Value>(work: () => Value): Value {
-    setSync(database, 'NORMAL');
-    try {
-      const value = inTransaction(database, work);
-      syncing ??= setTimeout(() => {
-        syncing = undefined;
-        syncLog(file);
-      }, latestSyncMs);
-      return value;
-    } finally {
-      setSync(database, 'FULL');
-    }
+    const value = inTransaction(database, work);
+    syncing ??= setTimeout(() => {
+      syncing = undefined;
+      // Where that fails, the next transaction goes to the disk by itself, and says what is wrong.
+      syncLog(file).catch(() => (mustSync = true));
+    }, syncAfterMs);
+    return value;
   }
 
   /** Runs work in a transaction that the disk has at once, and with it all that was written before. */
   function durably<Value>(work: () => Value): Value {
-    const value = inTransaction(database, work);
-    clearTimeout(syncing);
-    syncing = undefined;
-    return value;
+    setSync(database, 'FULL');
+    try {
+      const value = inTransaction(database, work);
+      mustSync = false;
+      return value;
+    } finally {
+      setSync(database, 'NORMAL');
+    }
   }
 
   return {
@@ -92,8 +100,8 @@ function createHandler({ file, owner: self }: WorkerSettings): OrderHandler<Work
         const run = (): StoreAnswer[] => order.requests.map((request) => perform(books, request));
         books.nowMs = order.nowMs;
         if (order.requests.every(({ kind }) => kind === 'read')) return { kind: 'answers', answers: run() };
-        const areWaitedFor = order.requests.every(({ kind }) => kind === 'read' || kind === 'reserve');
-        return { kind: 'answers', answers: areWaitedFor ? inHaste(run) : durably(run) };
+        const mayBeForgotten = !order.requests.some(({ kind }) => unforgettable.has(kind));
+        return { kind: 'answers', answers: mayBeForgotten && !mustSync ? inHaste(run) : durably(run) };
       }
       if (order.kind === 'sweep') {
         books.nowMs = order.nowMs;
@@ -101,7 +109,9 @@ function createHandler({ file, owner: self }: WorkerSettings): OrderHandler<Work
       }
       if (order.kind === 'prune') {
         const { nowMs, ledgerKeptMs, limit } = order;
-        const most = inTransaction(database, () => sweeper.prune(nowMs, ledgerKeptMs, limit));
+        const most = inTransaction(database, () =>
+          Math.max(sweeper.prune(nowMs, ledgerKeptMs, limit), keys.prune(nowMs, limit)),
+        );
         return { kind: 'count', count: most, more: most >= limit };
       }
       // Something that changes a page, and nothing else.

@@ -1,3 +1,4 @@
+import type { KeyStore } from './key-store.ts';
 import type { BooksReader, OpenRow, RecordedRow, RowOutcome } from './ledger.ts';
 
 /**
@@ -6,7 +7,7 @@ import type { BooksReader, OpenRow, RecordedRow, RowOutcome } from './ledger.ts'
  * happens to a counter happens to the row in the same transaction. All amounts are whole numbers, in units that are the
  * caller's business. Every method that writes throws GatewayError overloaded when the store cannot be written to.
  */
-export interface Store extends BooksReader {
+export interface Store extends BooksReader, KeyStore {
   /**
    * Takes a reservation on all counters together, if each has room for it. The list may be empty: then only the row is
    * kept.
@@ -30,8 +31,8 @@ export interface Store extends BooksReader {
    */
   record(id: string, row: RecordedRow): Promise<void>;
 
-  /** What a counter says; zeros if it was never touched. */
-  read(counter: string): Promise<CounterState>;
+  /** What a counter says, or with a range, all counters of that together; zeros if it was never touched. */
+  read(counter: string, range?: CounterRange): Promise<CounterState>;
 
   /** Takes what is settled off a counter; what is held stays. Gives what it said before. */
   reset(counter: string): Promise<CounterState>;
@@ -56,8 +57,20 @@ export interface Hold {
   readonly amount: number;
   /** The most that settled and held amounts may come to; undefined: count only, never refuse. */
   readonly limit: number | undefined;
+  /** Counters that the limit holds for together, this one among them; undefined: for this one alone. */
+  readonly range?: CounterRange | undefined;
   /** When the counter may be forgotten, in milliseconds since 1970; undefined: never. */
   readonly expiresAtMs: number | undefined;
+}
+
+/**
+ * Counters whose names begin with `prefix` and do not come before `from`, compared by code points. Reservations whose
+ * ranges have a prefix in common are checked one after the other, whichever of the counters they hold.
+ */
+export interface CounterRange {
+  readonly prefix: string;
+  /** Begins with `prefix`. */
+  readonly from: string;
 }
 
 /** What goes with a reservation. */
@@ -70,7 +83,10 @@ export interface ReservationTerms {
 
 export type Reservation =
   | { readonly kind: 'held' }
-  /** Nothing was taken, and there is no row: this counter, the first of the list without room, was in the way. */
+  /**
+   * Nothing was taken, and there is no row: this counter, the first of the list without room, was in the way. The state
+   * is that of its whole range, if it has one.
+   */
   | { readonly kind: 'refused'; readonly counter: string; readonly state: CounterState };
 
 export interface CounterState {

@@ -23,20 +23,46 @@ export const authenticate = defineStage({
       if (consumersByKeyHash.size === 0) return { caller: { ...anonymous, ...labels } };
       const key = presentedKey(request.headers);
       if (key === undefined) {
-        throw new GatewayError(
-          'missing_api_key',
-          'No API key was sent. Send it as `Authorization: Bearer KEY`, or in `x-api-key` or `api-key`.',
-          { headers: challenge },
-        );
+        throw noKey();
       }
       const known = consumersByKeyHash.get(hash('sha256', key));
       if (known === undefined) throw refusal('The API key is not valid.');
-      return { caller: { consumer: validConsumer(known, request.remoteAddress, env.clock.now()), ...labels } };
+      const consumer = validConsumer(known, env.clock.now());
+      checkAddress(known, request.remoteAddress);
+      return { caller: { consumer, ...labels } };
+    };
+  },
+  explain(_config, env) {
+    const { consumersByKeyHash } = env.catalogue;
+
+    return function explainAuthenticate({ request }, { account, notes }) {
+      const labels = callerLabels(request.headers);
+      if (consumersByKeyHash.size === 0) {
+        notes.push('the gateway is open: everybody may call');
+        return { caller: { ...anonymous, ...labels } };
+      }
+      if (account.consumer === undefined) throw noKey();
+      const keys = [...consumersByKeyHash.values()].filter(({ consumer }) => consumer.id === account.consumer);
+      const nowMs = env.clock.now();
+      const known = keys.find(({ enabled, expiresAtMs }) => enabled && expiresAtMs > nowMs) ?? keys[0];
+      if (known === undefined) throw refusal('The API key is not valid.');
+      notes.push(
+        `the consumer ${known.consumer.id}${known.addresses === undefined ? '' : ', if it calls from where it may'}`,
+      );
+      return { caller: { consumer: validConsumer(known, nowMs), ...labels } };
     };
   },
 });
 
 const challenge = { 'www-authenticate': 'Bearer realm="pinhole"' };
+
+function noKey(): GatewayError {
+  return new GatewayError(
+    'missing_api_key',
+    'No API key was sent. Send it as `Authorization: Bearer KEY`, or in `x-api-key` or `api-key`.',
+    { headers: challenge },
+  );
+}
 
 /** OpenAI's clients send a bearer token, Anthropic-style ones `x-api-key`, Azure-style ones `api-key`. */
 function presentedKey(headers: IncomingHttpHeaders): string | undefined {
@@ -45,19 +71,23 @@ function presentedKey(headers: IncomingHttpHeaders): string | undefined {
   return typeof key === 'string' && key !== '' ? key : undefined;
 }
 
-/** @throws GatewayError invalid_api_key, ip_not_allowed; the log is told whose key it was */
-function validConsumer(
-  { consumer, enabled, expiresAtMs, addresses }: ConsumerKey,
-  remoteAddress: string,
-  nowMs: number,
-): Consumer {
-  const cause = (): Error => new Error(`the key is that of ${consumer.id}`);
-  if (!enabled) throw refusal('The API key has been disabled.', cause());
-  if (expiresAtMs <= nowMs) throw refusal('The API key has expired.', cause());
-  if (addresses?.contains(remoteAddress) === false) {
-    throw new GatewayError('ip_not_allowed', 'The API key may not be used from this address.', { cause: cause() });
-  }
+/** @throws GatewayError invalid_api_key; the log is told whose key it was */
+function validConsumer({ consumer, enabled, expiresAtMs }: ConsumerKey, nowMs: number): Consumer {
+  if (!enabled) throw refusal('The API key has been disabled.', ownerOf(consumer));
+  if (expiresAtMs <= nowMs) throw refusal('The API key has expired.', ownerOf(consumer));
   return consumer;
+}
+
+/** @throws GatewayError ip_not_allowed */
+function checkAddress({ consumer, addresses }: ConsumerKey, remoteAddress: string): void {
+  if (addresses?.contains(remoteAddress) !== false) return;
+  throw new GatewayError('ip_not_allowed', 'The API key may not be used from this address.', {
+    cause: ownerOf(consumer),
+  });
+}
+
+function ownerOf({ id }: Consumer): Error {
+  return new Error(`the key is that of ${id}`);
 }
 
 function refusal(message: string, cause?: Error): GatewayError {

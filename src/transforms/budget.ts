@@ -1,21 +1,26 @@
 import { randomUUID } from 'node:crypto';
 import schema from '../../schemas/stages/budget.schema.json' with { type: 'json' };
+import { createAlertWatch } from '../budget/alerts.ts';
 import { openRow, rowOutcome } from '../budget/ledger-row.ts';
-import { measures, type Measure } from '../budget/measures.ts';
 import { persist, persistMs, reasonOf } from '../budget/persist.ts';
-import { budgetApplies, budgetValue, counterName } from '../budget/scope.ts';
-import { isLost, triesOf } from '../budget/usage.ts';
-import { createWindowClock, type WindowSpan } from '../budget/windows.ts';
+import {
+  amountOf,
+  holdOf,
+  isTouched,
+  mostAt,
+  noRoom,
+  refuse,
+  shareOf,
+  sharesOf,
+  usedOf,
+  type Meter,
+  type Share,
+  type ShareView,
+} from '../budget/shares.ts';
+import { createBudgetClock } from '../budget/windows.ts';
 import { GatewayError } from '../errors.ts';
-import type { Attempt, Exchange, ExchangeEnd, ExchangeView } from '../pipeline/exchange.ts';
-import type { Logger } from '../log.ts';
-import type { Budget, Catalogue, Target } from '../pipeline/settings.ts';
+import type { CountedBudget, Exchange, ExchangeEnd } from '../pipeline/exchange.ts';
 import { defineStage, type StageEnv } from '../pipeline/stage.ts';
-import { targetCall } from '../pipeline/target-call.ts';
-import type { Hold, Reservation } from '../stores/store.ts';
-
-/** A counter outlives its window: for reports, and for a system clock that is set back. */
-const keptAfterWindowMs = 24 * 3_600_000;
 
 /**
  * Takes what a call may use from every budget that applies, before anything is sent, and puts what it has used in its
@@ -30,12 +35,15 @@ export const budget = defineStage({
   writes: [],
   before: ['reply'],
   create(_config, env) {
-    const meters = env.catalogue.budgets.map((each) => ({
-      budget: each,
-      windowAt: createWindowClock(each.window, each.timeZone),
-    }));
+    const meters = metersOf(env);
+    const alerts = createAlertWatch(env);
     const warnings = env.share('budget/warnings', () => new Map<string, number>());
     const served = new WeakSet<Exchange>();
+
+    async function tell(shares: readonly Share[]): Promise<void> {
+      await warn(env, shares, warnings);
+      for (const share of shares) await alerts.look({ ...share, unit: share.measure.unit }, 'used');
+    }
 
     return async function budget(exchange) {
       // Within a `fallback` the stage runs for each candidate; the first run has reserved for all of them.
@@ -46,20 +54,28 @@ export const budget = defineStage({
       const id = `${exchange.id}/${randomUUID()}`;
       const terms = { heldUntilMs: nowMs + exchange.route.timeoutMs + persistMs };
       const row = openRow(exchange, env.catalogue.prices);
-      const reserving = env.store.reserve(id, shares.map(holdOf), { ...terms, row });
+      const holds = shares.map((share) => holdOf(share));
+      const reserving = env.store.reserve(id, holds, { ...terms, row });
       /** What was reserved on top of it for further tries. */
       const more: { readonly id: string; readonly amounts: readonly number[] }[] = [];
+      const heldOn = (share: Share): number => {
+        const index = shares.indexOf(share);
+        return more.reduce((sum, { amounts }) => sum + (amounts[index] ?? 0), share.amount);
+      };
       exchange.ledgerIds.add(id);
       // Registered before the answer is there, so that no end of the exchange can fall between the two.
       exchange.defer(async (end) => {
         // A failure to reserve has failed the exchange; then there is nothing to settle.
         const reservation = await reserving.catch(() => undefined);
-        if (reservation?.kind !== 'held') return;
-        await settle(env, exchange, id, shares, end, warnings);
-        for (const { id: further } of more) await release(env, exchange, further);
+        if (reservation?.kind === 'held') {
+          await settle(env, exchange, { id, further: more.map((each) => each.id) }, shares, end, tell);
+        }
+        const full = reservation?.kind === 'refused' ? shareOf(reservation, shares) : undefined;
+        if (full !== undefined) await alerts.look({ ...full, unit: full.measure.unit }, 'refused');
       });
       try {
         refuse(await reserving, shares);
+        exchange.budgets.push(...shares.map((share) => counted(share, exchange, env, () => heldOn(share))));
       } catch (error) {
         const failed = error instanceof GatewayError && error.code === 'overloaded';
         if (!failed || env.catalogue.onStateFailure === 'reject') throw error;
@@ -70,18 +86,17 @@ export const budget = defineStage({
 
       // What earlier tries may have cost is used up; another one needs room of its own.
       exchange.gates.push(async function roomForAnother(target) {
-        const held = shares.map(({ amount }, index) =>
-          more.reduce((sum, { amounts }) => sum + (amounts[index] ?? 0), amount),
+        const amounts = shares.map((share) =>
+          Math.max(0, usedOf(share, exchange.attempts) + mostAt(share, target) - heldOn(share)),
         );
-        const amounts = shares.map((share, index) => {
-          const next = share.candidates.find((candidate) => isAt(candidate, target.entity.id, target.model));
-          return Math.max(0, usedOf(share, exchange.attempts) + (next?.amount ?? 0) - (held[index] ?? 0));
-        });
         if (amounts.every((amount) => amount === 0)) return true;
-        const further = `${exchange.id}/${randomUUID()}`;
-        const holds = shares.map((share, index) => ({ ...holdOf(share), amount: amounts[index] ?? 0 }));
         try {
-          const reservation = await env.store.reserve(further, holds, terms);
+          const further = `${exchange.id}/${randomUUID()}`;
+          const reservation = await env.store.reserve(
+            further,
+            shares.map((share, index) => holdOf(share, amounts[index])),
+            terms,
+          );
           if (reservation.kind === 'held') more.push({ id: further, amounts });
           else
             exchange.log.warn('no budget has room for another try', { entity: target.entity.id, model: target.model });
@@ -93,180 +108,110 @@ export const budget = defineStage({
       });
     };
   },
+  explain(_config, env) {
+    const meters = metersOf(env);
+
+    return async function explainBudget({ caller, route, call, candidates }, { account, notes }) {
+      // Within a `fallback` it reserves once for all.
+      if (call === undefined || candidates === undefined || account.budgets.length > 0) return;
+      const shares = sharesOf({ caller, route, call, candidates }, meters, env, env.clock.now());
+      if (shares.length === 0) notes.push('no budget counts this call');
+      for (const share of shares) {
+        const { budget, value, measure, limit, amount, span, counter, range } = share;
+        const standing = account.readsCounts ? await env.store.read(counter, range) : undefined;
+        account.budgets.push({
+          id: budget.id,
+          per: value === undefined ? undefined : budget.per,
+          value,
+          unit: measure.unit,
+          limit,
+          amount,
+          onExceed: budget.onExceed,
+          windowEndMs: span.endMs,
+          standing,
+        });
+        const hasRoom = standing === undefined || standing.settled + standing.held + amount <= limit;
+        if (standing !== undefined && !hasRoom && budget.onExceed === 'block') {
+          account.refuse(noRoom(share, standing));
+        }
+      }
+    };
+  },
 });
 
-function holdOf({ counter, budget: { onExceed }, limit, span, amount }: Share): Hold {
+function metersOf({ catalogue }: StageEnv): readonly Meter[] {
+  return catalogue.budgets.map((each) => ({ budget: each, windowAt: createBudgetClock(each.window, each.timeZone) }));
+}
+
+/** A share, for whoever is to be told how its budget stands. @param held what is reserved on it for this call */
+function counted(share: Share, { attempts }: ShareView, { store }: StageEnv, held: () => number): CountedBudget {
+  const { budget, value, measure, limit, span, counter, range } = share;
   return {
-    counter,
-    amount,
-    limit: onExceed === 'block' ? limit : undefined,
-    expiresAtMs: Number.isFinite(span.endMs) ? span.endMs + keptAfterWindowMs : undefined,
+    id: budget.id,
+    per: value === undefined ? undefined : budget.per,
+    value,
+    unit: measure.unit,
+    limit,
+    windowEndMs: span.endMs,
+    async used() {
+      if (!isTouched(share, attempts)) return undefined;
+      const state = await store.read(counter, range);
+      // The reservation stands until the answer's last byte.
+      return state.settled + state.held - held() + usedOf(share, attempts);
+    },
   };
 }
 
-interface Meter {
-  readonly budget: Budget;
-  readonly windowAt: (nowMs: number) => WindowSpan;
-}
-
-/** What a call takes from one counter of a budget. */
-interface Share {
-  readonly budget: Budget;
-  readonly measure: Measure;
-  readonly limit: number;
-  readonly span: WindowSpan;
-  readonly counter: string;
-  /** The most that one of the candidates may come to. */
-  readonly amount: number;
-  /** The candidates that are counted here, and how much each may come to. */
-  readonly candidates: readonly Candidate[];
-}
-
-interface Candidate {
-  readonly entity: string;
-  readonly model: string;
-  readonly amount: number;
-}
-
-function isAt({ entity, model }: Candidate, entityId: string, modelName: string): boolean {
-  return entity === entityId && model === modelName;
-}
-
-type View = ExchangeView<'caller' | 'call' | 'candidates'>;
-
-/** @throws GatewayError unpriced_model */
-function sharesOf(
-  { caller, route, call, candidates }: View,
-  meters: readonly Meter[],
-  { catalogue, log }: StageEnv,
-  nowMs: number,
-): readonly Share[] {
-  const shares = new Map<string, Share>();
-  for (const { budget, windowAt } of meters) {
-    const span = windowAt(nowMs);
-    for (const target of candidates) {
-      const subject = { caller, route, target };
-      if (!budgetApplies(budget, subject)) continue;
-      for (const measure of measures) {
-        const limit = measure.limitOf(budget);
-        if (limit === undefined) continue;
-        const counter = counterName(budget, measure.unit, span, budgetValue(budget, subject));
-        const amount =
-          measure.most(target, targetCall(call, target), catalogue.prices) ?? unpriced(target, catalogue, log);
-        const known = shares.get(counter);
-        shares.set(counter, {
-          budget,
-          measure,
-          limit,
-          span,
-          counter,
-          amount: Math.max(amount, known?.amount ?? 0),
-          candidates: [...(known?.candidates ?? []), { entity: target.entity.id, model: target.model, amount }],
-        });
-      }
-    }
-  }
-  return [...shares.values()];
-}
-
-/** What counts where nobody knows a price: nothing, and not in silence. @throws GatewayError unpriced_model */
-function unpriced({ entity, model }: Target, catalogue: Catalogue, log: Logger): 0 {
-  if (catalogue.unpriced === 'reject') {
-    const message =
-      `No price is known for the model \`${model}\` of \`${entity.id}\`, and a budget in dollars counts it. ` +
-      'The gateway’s file may give it one in `prices`, or let such calls pass with `unpriced: allow`.';
-    throw new GatewayError('unpriced_model', message, { param: 'model' });
-  }
-  log.warn('a call without a price is not counted in dollars', { entity: entity.id, model });
-  return 0;
-}
-
-/** @throws GatewayError budget_exceeded when the reservation was refused */
-function refuse(reservation: Reservation, shares: readonly Share[]): void {
-  if (reservation.kind === 'held') return;
-  const share = shares.find(({ counter }) => counter === reservation.counter);
-  const used = reservation.state.settled + reservation.state.held;
-  throw new GatewayError(
-    'budget_exceeded',
-    share === undefined
-      ? 'A budget has no room for this call.'
-      : `The budget \`${share.budget.id}\` has no room for this call ` +
-          `${share.measure.refusal(share.amount, used, share.limit)} ${ending(share.span)}`,
-  );
-}
-
-function ending({ endMs }: WindowSpan): string {
-  return Number.isFinite(endMs) ? `Its window ends at ${new Date(endMs).toISOString()}.` : 'It has no further window.';
+/** What a call has reserved: at first, and for further tries. */
+interface Reserved {
+  readonly id: string;
+  readonly further: readonly string[];
 }
 
 async function settle(
   env: StageEnv,
-  exchange: View,
-  id: string,
+  exchange: ShareView,
+  { id, further }: Reserved,
   shares: readonly Share[],
   end: ExchangeEnd,
-  warnings: Map<string, number>,
+  tell: (shares: readonly Share[]) => Promise<void>,
 ): Promise<void> {
+  const { store } = env;
   const amounts = shares.map((share) => amountOf(share, exchange.attempts, end));
   const outcome = rowOutcome(exchange, end, env.clock.now());
-  const write = exchange.attempts.some(({ sent }) => sent)
-    ? () => env.store.settle(id, amounts, outcome)
-    : () => env.store.release(id, outcome);
+  const wasSent = exchange.attempts.some(({ sent }) => sent);
   await persist(
     async () => {
-      await write();
-      await warn(env, shares, warnings);
+      // Asked for in one turn, they share a transaction; what was for further tries is part of what is settled.
+      await Promise.all([
+        wasSent ? store.settle(id, amounts, outcome) : store.release(id, outcome),
+        ...further.map((each) => store.release(each)),
+      ]);
+      await tell(shares);
     },
     {
       clock: env.clock,
       log: exchange.log,
       failure: 'a reservation could not be settled',
       success: 'a reservation was settled late',
-      fields: { reservation: id, amounts, outcome },
+      fields: { reservation: id, further, amounts, outcome },
     },
   );
 }
 
-/** Gives back what was reserved for a further try; by now it is part of what was settled. */
-async function release(env: StageEnv, { log }: View, id: string): Promise<void> {
-  await persist(() => env.store.release(id), {
-    clock: env.clock,
-    log,
-    failure: 'a reservation could not be released',
-    success: 'a reservation was released late',
-    fields: { reservation: id },
-  });
-}
-
-/** What this call has used on one share, by what is known about each of its attempts. */
-function amountOf(share: Share, attempts: readonly Attempt[], end: ExchangeEnd): number {
-  if (end.kind !== 'aborted' || share.budget.abandoned === 'settle') return usedOf(share, attempts);
-  // The client can only have left during the last try.
-  const last = triesOf(attempts).at(-1)?.attempts ?? [];
-  return usedOf(
-    share,
-    attempts.filter((attempt) => !(last.includes(attempt) && isLost(attempt))),
-  );
-}
-
-function usedOf({ measure, candidates }: Share, attempts: readonly Attempt[]): number {
-  const counted = attempts.filter(({ entity, model }) => candidates.some((each) => isAt(each, entity, model)));
-  // What has no price was let through uncounted.
-  return counted.reduce((sum, attempt) => sum + (measure.used([attempt]) ?? 0), 0);
-}
-
 /**
  * Says once, for each counter and window, that a budget which only warns is exceeded.
- * @param warnings counters that were warned about, with the end of their window
+ * @param warnings counters that were warned about, and until when no further warning is due
  */
 async function warn(env: StageEnv, shares: readonly Share[], warnings: Map<string, number>): Promise<void> {
   const nowMs = env.clock.now();
-  for (const { budget, limit, counter, span } of shares) {
-    if (budget.onExceed !== 'warn' || warnings.has(counter)) continue;
-    const { settled } = await env.store.read(counter);
-    if (settled <= limit || warnings.has(counter)) continue;
-    for (const [old, endMs] of warnings) if (endMs <= nowMs) warnings.delete(old);
-    warnings.set(counter, span.endMs);
-    env.log.warn('budget exceeded', { budget: budget.id, counter, used: settled, limit });
+  for (const { budget, limit, counter, range, span } of shares) {
+    const name = range?.prefix ?? counter;
+    if (budget.onExceed !== 'warn' || warnings.has(name)) continue;
+    const { settled } = await env.store.read(counter, range);
+    if (settled <= limit || warnings.has(name)) continue;
+    for (const [old, untilMs] of warnings) if (untilMs <= nowMs) warnings.delete(old);
+    warnings.set(name, span.forgottenAtMs ?? Infinity);
+    env.log.warn('budget exceeded', { budget: budget.id, counter: name, used: settled, limit });
   }
 }

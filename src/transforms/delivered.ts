@@ -1,10 +1,11 @@
 /** What a provider has delivered, read from its answer and put down in the attempt's record, where the books find it. */
+import type { ByteSource } from '../body/byte-source.ts';
 import { noteDelivery } from '../budget/usage.ts';
 import { GatewayError } from '../errors.ts';
 import type { Attempt, ExchangeView } from '../pipeline/exchange.ts';
 import type { PriceBook } from '../pipeline/prices.ts';
 import { eventsOfAnswer, type CompletedEvent, type ImageAnswer, type PictureEvent } from '../pipeline/result.ts';
-import type { AnsweredPart } from '../pipeline/upstream.ts';
+import type { AnsweredPart, UpstreamReply } from '../pipeline/upstream.ts';
 import type { ProviderEvent } from '../providers/provider.ts';
 import { withoutTokens } from '../scrub.ts';
 import { checkBase64, withSize } from './picture-forms.ts';
@@ -14,8 +15,9 @@ type View = ExchangeView<'target'>;
 /** The provider's pictures; the attempt's record learns how many there are, and what they cost. */
 export async function decoded(part: AnsweredPart, { target, attempts }: View, prices: PriceBook): Promise<ImageAnswer> {
   const attempt = attempts[part.attempt];
+  const { reply, hasFailed } = watchReading(part.reply);
   try {
-    const answer = await target.entity.provider.decode(part.reply, part.call);
+    const answer = await target.entity.provider.decode(reply, part.call);
     checkBase64(answer.images);
     const sized = await withSize(answer);
     const { images, usage, effective, costNanoUsd: reportedNanoUsd } = sized;
@@ -23,7 +25,7 @@ export async function decoded(part: AnsweredPart, { target, attempts }: View, pr
     noteDelivery(attempt, { images: images.length, usage, size, quality, reportedNanoUsd }, prices);
     return sized;
   } catch (error) {
-    if (deliveredNothing(error)) noteNothing(attempt);
+    if (deliveredNothing(error, hasFailed())) noteNothing(attempt);
     throw error;
   }
 }
@@ -40,7 +42,8 @@ export async function* delivering(
 ): AsyncGenerator<PictureEvent, void> {
   const { target, attempts } = exchange;
   const { provider, tokens } = target.entity;
-  const events = provider.events?.(part.reply, part.call);
+  const { reply, hasFailed } = watchReading(part.reply);
+  const events = provider.events?.(reply, part.call);
   if (events === undefined) {
     yield* eventsOfAnswer(await decoded(part, exchange, prices));
     return;
@@ -77,7 +80,7 @@ export async function* delivering(
     }
     // All that was asked for is there: how the answer ended is nobody's concern.
     if (images >= wanted) return;
-    if (!begun && deliveredNothing(error)) noteNothing(attempt);
+    if (!begun && deliveredNothing(error, hasFailed())) noteNothing(attempt);
     throw error;
   }
 }
@@ -100,11 +103,28 @@ async function checked(event: ProviderEvent): Promise<PictureEvent> {
   return { ...event, effective };
 }
 
-/** An answer that broke off may have been billed; one that holds no picture delivered none. */
-function deliveredNothing(error: unknown): boolean {
-  return (
-    error instanceof GatewayError && ['upstream_invalid_response', 'content_policy_violation'].includes(error.code)
-  );
+/** An answer whose bytes failed to come may have been billed; one that holds no picture delivered none. */
+function deliveredNothing(error: unknown, hasFailed: boolean): boolean {
+  if (!(error instanceof GatewayError)) return false;
+  return error.code === 'content_policy_violation' || (error.code === 'upstream_invalid_response' && !hasFailed);
+}
+
+/** The same answer, of which it can be told whether its bytes have failed to come. */
+function watchReading(reply: UpstreamReply): { readonly reply: UpstreamReply; readonly hasFailed: () => boolean } {
+  let failed = false;
+  const body: ByteSource = {
+    length: reply.body.length,
+    cancel: () => reply.body.cancel(),
+    async *[Symbol.asyncIterator]() {
+      try {
+        for await (const chunk of reply.body) yield chunk;
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
+    },
+  };
+  return { reply: { ...reply, body }, hasFailed: () => failed };
 }
 
 function noteNothing(attempt: Attempt | undefined): void {

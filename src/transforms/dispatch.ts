@@ -6,6 +6,7 @@ import { GatewayError } from '../errors.ts';
 import type { ExchangeView } from '../pipeline/exchange.ts';
 import { defineStage, type StageEnv } from '../pipeline/stage.ts';
 import type { AnsweredPart, PartOutcome, PendingPart, SettledPart, UpstreamPart } from '../pipeline/upstream.ts';
+import { timeForTry } from './try-terms.ts';
 import { createJobRunner, type JobRunner } from './upstream-job.ts';
 
 /**
@@ -25,7 +26,10 @@ export const dispatch = defineStage({
     return async function dispatch(exchange) {
       const { target, upstream, call, route } = exchange;
       if (call?.stream === true) exchange.keepAlive(config.ping_interval);
-      const deadline = startDeadline(exchange.signal, target.entity.timeoutMs, env.clock);
+      const preparing = exchange.readyToSend();
+      if (preparing !== undefined) await preparing;
+      const timeoutMs = Math.min(target.entity.timeoutMs, timeForTry(exchange, env.clock));
+      const deadline = startDeadline(exchange.signal, timeoutMs, env.clock);
       exchange.defer(deadline.clear);
       const [only] = upstream;
       if (upstream.length === 1 && only !== undefined) {

@@ -1,36 +1,139 @@
 import schema from '../../schemas/stages/fallback.schema.json' with { type: 'json' };
+import { mayBeBilled } from '../budget/usage.ts';
 import { GatewayError } from '../errors.ts';
-import type { TryGate } from '../pipeline/exchange.ts';
+import type { FallbackConfig } from '../generated/stages/fallback.ts';
+import type { Attempt, Exchange } from '../pipeline/exchange.ts';
 import type { Target } from '../pipeline/settings.ts';
-import { defineComposite } from '../pipeline/stage.ts';
+import { defineComposite, type StageEnv } from '../pipeline/stage.ts';
+import { createRetryBudget } from './retry-budget.ts';
+import { limitTry } from './try-terms.ts';
 
-/** Runs its own `stages` for one candidate after the other, until one answers or fails in a way that another would too. */
+/**
+ * Runs its own `stages` for one candidate after the other, until one answers or fails in a way that another would too.
+ * When none is left, those are tried again that can be without anything being paid for twice. All of it happens before
+ * the first byte of the answer goes out.
+ */
 export const fallback = defineComposite({
   name: 'fallback',
   schema,
   reads: ['candidates', 'target'],
   writes: ['target'],
-  create(_config, _env, nested) {
+  create(config: FallbackConfig, env, nested) {
+    const { attempt_timeout: attemptMs = Infinity, timeout: totalMs = Infinity } = config;
+    const isCurable = createJudge(config);
+    const budget = env.share('retry-budget', () => createRetryBudget(env.clock.monotonic));
+
     return async function fallback(exchange) {
+      const endMs = env.clock.monotonic() + totalMs;
       let failure: unknown;
-      for (const [place, target] of exchange.candidates.entries()) {
-        if (place > 0 && !(await mayTry(exchange.gates, target))) break;
-        try {
-          await nested.run(exchange, { target });
-          return { target };
-        } catch (error) {
-          const curable = error instanceof GatewayError && error.curable;
-          if (!curable || exchange.signal.aborted) throw error;
-          failure = error;
-          exchange.log.warn('candidate failed', { entity: target.entity.id, model: target.model, error });
+      let due: readonly Due[] = exchange.candidates.map((target) => ({ target, atMs: -Infinity }));
+      let tries = 0;
+      for (let round = 0; ; round += 1) {
+        const again: Due[] = [];
+        for (const { target, atMs } of due) {
+          if (exchange.attempts.some((attempt) => isAt(attempt, target) && mayBeBilled(attempt))) continue;
+          if (round > 0 && !budget.take(target.entity.id, config.retry_budget)) continue;
+          if (!(await waitUntil(atMs, endMs, exchange, env)) || !(await mayTry(exchange, target, tries))) throw failure;
+          if (round === 0) budget.call(target.entity.id);
+          tries += 1;
+          const before = exchange.attempts.length;
+          try {
+            limitTry(exchange, Math.min(env.clock.monotonic() + attemptMs, endMs));
+            await nested.run(exchange, { target });
+            return { target };
+          } catch (error) {
+            if (!(error instanceof GatewayError) || exchange.signal.aborted) throw error;
+            failure = error;
+            const attempts = exchange.attempts.slice(before);
+            // What came after the answer, such as reading it, is part of the try that failed.
+            for (const attempt of attempts) attempt.endedAtMs ??= env.clock.now();
+            const waitMs = round < config.retries ? retryAfter(error, attempts, { config, round, env }) : undefined;
+            const next = isCurable(error, attempts);
+            exchange.log.warn('candidate failed', { entity: target.entity.id, model: target.model, error });
+            // What no other candidate cures ends it for all of them.
+            if (!next) again.length = 0;
+            if (waitMs !== undefined) again.push({ target, atMs: env.clock.monotonic() + waitMs });
+            if (!next) break;
+          }
         }
+        if (again.length === 0) throw failure;
+        due = again.toSorted((one, other) => one.atMs - other.atMs);
       }
-      throw failure;
+    };
+  },
+  explain(config: FallbackConfig, _env, nested) {
+    const isCurable = createJudge(config);
+    return async function explainFallback(exchange, told) {
+      const { candidates = [] } = exchange;
+      const outcomes: { readonly target: Target; readonly refusal: GatewayError | undefined }[] = [];
+      for (const target of candidates) {
+        const refusal = await nested.explain(exchange, told, { target });
+        told.account.candidate(target).refusal ??= refusal;
+        outcomes.push({ target, refusal: told.account.candidate(target).refusal });
+      }
+      // Up to the first that could be sent, or that fails in a way that no other would mend.
+      const decisive =
+        outcomes.find(({ refusal }) => refusal === undefined || !isCurable(refusal, [])) ?? outcomes.at(-1);
+      if (decisive === undefined) return undefined;
+      if (decisive.refusal !== undefined) throw decisive.refusal;
+      return { target: decisive.target };
     };
   },
 });
 
-async function mayTry(gates: readonly TryGate[], target: Target): Promise<boolean> {
+/** A candidate, and from when on it may be tried, by the clock that only goes forward. */
+interface Due {
+  readonly target: Target;
+  readonly atMs: number;
+}
+
+/** Whether an attempt was made at a target, under whichever name a caller gave it. */
+function isAt({ entity, model }: Attempt, target: Target): boolean {
+  return entity === target.entity.id && model === target.model;
+}
+
+/** Whether another candidate may cure a failure, as the file has it. */
+function createJudge({ on, on_status: onStatus }: FallbackConfig) {
+  const codes = new Set<string>(on);
+  const statuses = new Set(onStatus);
+  return function isCurable(error: GatewayError, attempts: readonly Attempt[]): boolean {
+    const status = refusedWith(attempts);
+    return (
+      codes.has(error.code) || error.code === 'no_healthy_target' || (status !== undefined && statuses.has(status))
+    );
+  };
+}
+
+/** The status with which the provider refused a try; undefined when it did not. */
+function refusedWith(attempts: readonly Attempt[]): number | undefined {
+  return attempts.findLast(({ status }) => status !== undefined && (status < 200 || status > 299))?.status;
+}
+
+/** In how many milliseconds the same candidate may be tried again; undefined: not at all. */
+function retryAfter(
+  { code, retry, retryAfterMs: askedMs = 0 }: GatewayError,
+  attempts: readonly Attempt[],
+  { config, round, env }: { readonly config: FallbackConfig; readonly round: number; readonly env: StageEnv },
+): number | undefined {
+  if (!retry || attempts.length === 0 || attempts.some(mayBeBilled)) return undefined;
+  const status = refusedWith(attempts);
+  const passes = status === undefined ? code === 'upstream_unreachable' : config.retry_on_status.includes(status);
+  if (!passes || askedMs > config.max_wait) return undefined;
+  const longestMs = Math.min(config.backoff * 2 ** round, config.max_wait);
+  return Math.max(askedMs, longestMs * (0.5 + 0.5 * env.random()));
+}
+
+/** Waits, unless there would be no time left afterwards. */
+async function waitUntil(atMs: number, endMs: number, { signal }: Exchange, { clock }: StageEnv): Promise<boolean> {
+  const nowMs = clock.monotonic();
+  if (Math.max(atMs, nowMs) >= endMs) return false;
+  if (atMs > nowMs) await clock.sleep(atMs - nowMs, signal);
+  return true;
+}
+
+/** The first try has been reserved for; each further one is asked for. */
+async function mayTry({ gates }: Exchange, target: Target, tries: number): Promise<boolean> {
+  if (tries === 0) return true;
   for (const gate of gates) if (!(await gate(target))) return false;
   return true;
 }

@@ -8,6 +8,7 @@ import { dispatch } from './dispatch.ts';
 import { fallback } from './fallback.ts';
 import { forward } from './forward.ts';
 import { guard } from './guard.ts';
+import { idempotency } from './idempotency.ts';
 import { listModels } from './list-models.ts';
 import { parse } from './parse.ts';
 import { providerTransform } from './provider-transform.ts';
@@ -20,6 +21,7 @@ export const stages: readonly AnyStage[] = [
   authenticate,
   rateLimit,
   parse,
+  idempotency,
   routeResolve,
   constrain,
   guard,

@@ -6,9 +6,9 @@ import { createSpool, type Spool } from '../body/spool.ts';
 import { GatewayError } from '../errors.ts';
 import type { ParseConfig } from '../generated/stages/parse.ts';
 import { isJsonObject } from '../json.ts';
-import type { InputImage, InputRules } from '../pipeline/call.ts';
+import type { ImageCall, InputImage, InputRules } from '../pipeline/call.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
-import { defineStage, type PictureFetcher, type SpoolSettings } from '../pipeline/stage.ts';
+import { defineStage, type PictureFetcher, type SpoolSettings, type StageEnv } from '../pipeline/stage.ts';
 import { draftCall, isPictureMember, type CallMembers } from './call-members.ts';
 import { isPicturePart, pictureParam, TakenPicture, type PictureSource } from './call-pictures.ts';
 import { formMembers } from './form-members.ts';
@@ -24,18 +24,28 @@ export const parse = defineStage({
   schema,
   reads: [],
   writes: ['call'],
-  create({ max_images: maxImages, max_pixels: maxPixels, strip_metadata: stripMetadata }: ParseConfig, env) {
-    const rules: InputRules = { maxPixels, stripMetadata };
-    return async function parse(exchange) {
-      const taking: Taking = { exchange, rules, spool: env.spool, pictures: env.pictures };
-      const draft = draftCall(await readMembers(taking), exchange.route, maxImages);
-      const images: InputImage[] = [];
-      for (const source of draft.images) images.push(await resolvePicture(source, taking));
-      const mask = draft.mask === undefined ? undefined : await resolvePicture(draft.mask, taking);
-      return { call: { ...draft.call, images, mask, inputRules: rules } };
-    };
+  create: createParser,
+  // Nobody but the caller is needed to understand its body.
+  explain(config: ParseConfig, env) {
+    const parse = createParser(config, env);
+    return (exchange) => parse(exchange);
   },
 });
+
+function createParser(
+  { max_images: maxImages, max_pixels: maxPixels, strip_metadata: stripMetadata }: ParseConfig,
+  env: StageEnv,
+): (exchange: Exchange) => Promise<{ readonly call: ImageCall }> {
+  const rules: InputRules = { maxPixels, stripMetadata };
+  return async function parse(exchange) {
+    const taking: Taking = { exchange, rules, spool: env.spool, pictures: env.pictures };
+    const draft = draftCall(await readMembers(taking), exchange.route, maxImages);
+    const images: InputImage[] = [];
+    for (const source of draft.images) images.push(await resolvePicture(source, taking));
+    const mask = draft.mask === undefined ? undefined : await resolvePicture(draft.mask, taking);
+    return { call: { ...draft.call, images, mask, inputRules: rules } };
+  };
+}
 
 interface Taking {
   readonly exchange: Exchange;

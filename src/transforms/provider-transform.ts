@@ -1,9 +1,13 @@
 import schema from '../../schemas/stages/provider-transform.schema.json' with { type: 'json' };
 import { GatewayError } from '../errors.ts';
 import type { JsonValue } from '../json.ts';
-import { wireNames, type ImageParameters, type TargetCall } from '../pipeline/call.ts';
-import { defineStage } from '../pipeline/stage.ts';
+import { wireNames, type ImageCall, type ImageParameters, type TargetCall } from '../pipeline/call.ts';
+import type { Exchange } from '../pipeline/exchange.ts';
+import type { ParameterAccount } from '../pipeline/explain.ts';
+import type { Route, Target } from '../pipeline/settings.ts';
+import { defineStage, type StageEnv } from '../pipeline/stage.ts';
 import { targetCall } from '../pipeline/target-call.ts';
+import type { UpstreamPart } from '../pipeline/upstream.ts';
 import type { OperationCapabilities } from '../providers/provider.ts';
 import { createInputPreparer } from './call-inputs.ts';
 import { owedFormat, type OwedFormat } from './output-format.ts';
@@ -18,22 +22,73 @@ export const providerTransform = defineStage({
   reads: ['call', 'target'],
   writes: ['upstream'],
   create(_config, env) {
-    const canHost = env.catalogue.hosting.path !== undefined;
-    const prepareInputs = createInputPreparer(env);
+    const transform = createTransform(env);
 
     return async function providerTransform(exchange) {
-      const { call, target, responseHeaders, route } = exchange;
-      const { provider } = target.entity;
-      const capabilities = provider.capabilities(target.model, call.operation);
+      const plan = await transform.plan(exchange.call, exchange.target, exchange.route);
+      const { upstream } = await transform.encode(plan, exchange);
+      return { upstream };
+    };
+  },
+  explain(_config, env) {
+    const transform = createTransform(env);
+
+    return async function explainProviderTransform(exchange, { account, notes }) {
+      const { call, target } = exchange;
+      if (call === undefined || target === undefined) return undefined;
+      const candidate = account.candidate(target);
+      const plan = await transform.plan(call, target, exchange.route);
+      candidate.parameters = fatesOf(plan, exchange.route, []);
+      const { upstream, dropped } = await transform.encode(plan, exchange);
+      candidate.parameters = fatesOf(plan, exchange.route, dropped);
+      candidate.upstream = upstream;
+      if (upstream.length > 1) notes.push(`${upstream.length} requests make the pictures`);
+      return { upstream };
+    };
+  },
+});
+
+/** What is to be done with a call at a target, before its pictures are looked at. */
+interface TransformPlan {
+  readonly target: Target;
+  readonly capabilities: OperationCapabilities;
+  readonly wanted: TargetCall;
+  readonly owed: OwedFormat | undefined;
+  readonly taken: TargetCall;
+  readonly refused: Refused;
+  readonly passed: Readonly<Record<string, JsonValue>>;
+}
+
+interface Transform {
+  /** @throws GatewayError operation_not_supported, unsupported_parameter */
+  plan(call: ImageCall, target: Target, route: Route): Promise<TransformPlan>;
+  /** @throws GatewayError what the provider, the route or a picture refuses */
+  encode(
+    plan: TransformPlan,
+    exchange: Exchange,
+  ): Promise<{ readonly upstream: readonly UpstreamPart[]; readonly dropped: readonly string[] }>;
+}
+
+function createTransform(env: StageEnv): Transform {
+  const canHost = env.catalogue.hosting.path !== undefined;
+  const prepareInputs = createInputPreparer(env);
+
+  return {
+    async plan(call, target, { unsupportedParams }) {
+      const capabilities = target.entity.provider.capabilities(target.model, call.operation);
       if (capabilities === undefined) throw noOperation(call.operation);
       const wanted = targetCall(call, target);
       const owed = await owedFormat(wanted, capabilities);
       const givesNoLinks = capabilities.nativeForm === 'b64_json' || owed !== undefined;
       if (wanted.responseFormat === 'url' && givesNoLinks && !canHost) throw noLinks();
-
       const { taken, refused } = divide(wanted, capabilities, owed);
-      if (route.unsupportedParams === 'reject') rejectAll(Object.keys(refused));
-      const passed = route.unsupportedParams === 'pass' ? sendable(refused) : {};
+      const passed = unsupportedParams === 'pass' ? sendable(refused) : {};
+      return { target, capabilities, wanted, owed, taken, refused, passed };
+    },
+    async encode({ target, capabilities, owed, taken, refused, passed }, exchange) {
+      const { provider } = target.entity;
+      const { unsupportedParams } = exchange.route;
+      if (unsupportedParams === 'reject') rejectAll(Object.keys(refused));
       // Further members go where the vendor has its parameters, and so does what it is said not to have.
       const asked = { ...taken, unknown: { ...taken.unknown, ...passed } };
       const ready = await prepareInputs(asked, capabilities, exchange);
@@ -42,13 +97,37 @@ export const providerTransform = defineStage({
       // A format that the provider left out is made by the gateway.
       const leftOut = encoded.flatMap(({ dropped }) => dropped);
       const dropped = leftOut.filter((name) => name !== wireNames.outputFormat || owed?.format === undefined);
-      if (route.unsupportedParams === 'reject') rejectAll(dropped);
+      if (unsupportedParams === 'reject') rejectAll(dropped);
       const lost = Object.keys(refused).filter((name) => !(name in passed));
-      tellDropped(responseHeaders, [...dropped, ...lost]);
-      return { upstream: encoded.map(({ call, request }) => ({ call, request })) };
-    };
-  },
-});
+      tellDropped(exchange.responseHeaders, [...dropped, ...lost]);
+      return { upstream: encoded.map(({ call, request }) => ({ call, request })), dropped };
+    },
+  };
+}
+
+/** What becomes of everything that was asked for. @param dropped values that the provider left out */
+function fatesOf(
+  { capabilities, wanted, taken, refused, passed }: TransformPlan,
+  { unsupportedParams }: Route,
+  dropped: readonly string[],
+): readonly ParameterAccount[] {
+  const names = (Object.keys(wireNames) as (keyof ImageParameters)[]).filter(
+    (name) => wanted.parameters[name] !== undefined,
+  );
+  const fateOf = (wireName: string, otherwise: ParameterAccount['how']): ParameterAccount => {
+    if (wireName in passed) return { name: wireName, how: 'passed' };
+    if (wireName in refused) return { name: wireName, how: unsupportedParams === 'reject' ? 'refused' : 'dropped' };
+    return { name: wireName, how: dropped.includes(wireName) ? 'dropped' : otherwise };
+  };
+  const own = names.map((name) =>
+    fateOf(
+      wireNames[name],
+      taken.parameters[name] === undefined ? 'gateway' : (capabilities.parameters[name] ?? 'gateway'),
+    ),
+  );
+  const mask = wanted.mask === undefined ? [] : [fateOf('mask', 'native')];
+  return [...own, ...mask, ...Object.keys(wanted.unknown).map((name) => fateOf(name, 'passed'))];
+}
 
 /** What a provider cannot take, by wire name. */
 type Refused = Readonly<Record<string, unknown>>;

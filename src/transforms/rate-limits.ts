@@ -1,6 +1,5 @@
 /** From what the file says about limits to what counts. */
-import { GatewayError } from '../errors.ts';
-import { createRateLimiter, type RateLimiter } from '../gcra.ts';
+import type { Rate } from '../gcra.ts';
 import type { RateLimitConfig, RateLimitFile } from '../generated/stages/rate-limit.ts';
 import { subscriberNetwork } from '../ip-address.ts';
 import type { Exchange, ExchangeView } from '../pipeline/exchange.ts';
@@ -8,8 +7,8 @@ import { ConfigError, type StageEnv } from '../pipeline/stage.ts';
 import { targetCall } from '../pipeline/target-call.ts';
 import { formatDuration } from '../quantities.ts';
 
-/** Keys that one limit remembers: some tens of MB, and more callers than come within any window. */
-const maxKeys = 200_000;
+/** What has been used up must have come back within a lifetime: sums of moments beyond that would not be exact. */
+const longestRefillUs = 100 * 365 * 86_400_000_000;
 
 /** Slots by which limits count, as far as they do. */
 export type LimitSlot = 'caller' | 'call' | 'target';
@@ -29,7 +28,7 @@ export function compileLimits(config: RateLimitConfig, env: StageEnv): Limits {
   const limits = limitsOf(config);
   return {
     rates: distinct(limits.flatMap((limit) => compileRates(limit, env))),
-    ceilings: distinct(limits.flatMap((limit) => compileCeiling(limit, env))),
+    ceilings: distinct(limits.flatMap(compileCeiling)),
   };
 }
 
@@ -76,6 +75,11 @@ function checkLimits(config: RateLimitConfig): void {
     if (limit.burst !== undefined && rates !== 1) {
       throw new ConfigError(`${pointer}/burst`, '`burst` goes with one of `requests` and `images`: write two limits');
     }
+    const { burst = 0, window } = limit;
+    const amount = limit.requests ?? limit.images ?? 1;
+    if ((burst / amount) * window * 1000 > longestRefillUs) {
+      throw new ConfigError(`${pointer}/burst`, 'so large a burst would need more than a hundred years to come back');
+    }
   }
 }
 
@@ -85,7 +89,7 @@ export interface CompiledRate {
   readonly identity: string;
   readonly kind: 'requests' | 'images';
   readonly per: RateLimitFile['per'];
-  readonly limiter: RateLimiter;
+  readonly rate: Rate;
   /** Who has been counted: a limit that stands in several places of a pipeline is one limit. */
   readonly counted: WeakSet<Exchange>;
   /** For people: `60 requests in 1m for each consumer`. */
@@ -100,12 +104,9 @@ function compileRates(limit: RateLimitFile, env: StageEnv): readonly CompiledRat
     const { window, per, burst = amount } = limit;
     const identity = `rate-limit:${JSON.stringify([limit.id ?? null, kind, amount, window, burst, per])}`;
     const rate = { amount, windowUs: window * 1000, burst };
-    const shared = env.share(identity, () => ({
-      limiter: createRateLimiter(rate, maxKeys),
-      counted: new WeakSet<Exchange>(),
-    }));
+    const counted = env.share(identity, () => new WeakSet<Exchange>());
     const text = `${amount} ${kind} in ${formatDuration(window)} ${forEach(per)}`;
-    return [{ identity, kind, per, ...shared, text, costOf }];
+    return [{ identity, kind, per, rate, counted, text, costOf }];
   };
   return [...compileRate('requests', () => 1), ...compileRate('images', imagesAsked)];
 }
@@ -118,50 +119,18 @@ function imagesAsked({ call, target }: LimitedExchange): number {
 /** A limit on how many may be under way. */
 export interface CompiledCeiling {
   readonly identity: string;
-  /** Takes a place for an exchange, until it is over. @throws GatewayError rate_limit_exceeded */
-  enter(exchange: LimitedExchange): void;
+  readonly per: RateLimitFile['per'];
+  readonly most: number;
+  /** For people: `4 requests are under way for each consumer`. */
+  readonly text: string;
 }
 
-function compileCeiling(limit: RateLimitFile, env: StageEnv): readonly CompiledCeiling[] {
-  const { concurrency, per, id } = limit;
+function compileCeiling({ concurrency, per, id }: RateLimitFile): readonly CompiledCeiling[] {
   if (concurrency === undefined) return [];
   // Under a name of its own the count stands while the limit changes.
   const identity = `concurrency:${JSON.stringify(id === undefined ? [null, concurrency, per] : [id, per])}`;
-  const places = env.share(identity, createPlaces);
-  return [
-    {
-      identity,
-      enter(exchange) {
-        const key = valueOf(per, exchange);
-        if (places.enter(exchange, key, concurrency)) return;
-        const message = `${concurrency} requests are under way ${forEach(per)}, and there may not be more.`;
-        throw new GatewayError('rate_limit_exceeded', message);
-      },
-    },
-  ];
-}
-
-interface Places {
-  /** Takes a place, unless the exchange has one already. Returns whether it has one now. */
-  enter(exchange: Exchange, key: string, most: number): boolean;
-}
-
-function createPlaces(): Places {
-  const holders = new Map<string, Set<Exchange>>();
-  return {
-    enter(exchange, key, most) {
-      const here = holders.get(key) ?? new Set<Exchange>();
-      // Within a `fallback`, two candidates may be of one entity.
-      if (here.has(exchange)) return true;
-      if (here.size >= most) return false;
-      holders.set(key, here.add(exchange));
-      exchange.defer(() => {
-        here.delete(exchange);
-        if (here.size === 0 && holders.get(key) === here) holders.delete(key);
-      });
-      return true;
-    },
-  };
+  const text = `${concurrency} requests are under way ${forEach(per)}`;
+  return [{ identity, per, most: concurrency, text }];
 }
 
 /** All callers without a consumer, a user or a team share one count. */

@@ -42,9 +42,11 @@ export const responseNormalise = defineStage({
     return async function responseNormalise(exchange) {
       const { target, reply: outcomes } = exchange;
       const call = targetCall(exchange.call, target);
-      const asksCost = exchange.request.query.get('embed_costs') === 'true';
-      const wanted = asksCost && !extras.includes('cost') ? [...extras, 'cost' as const] : extras;
-      const response = responseTo(exchange, call, { extras: wanted, canHost, strip });
+      const response = responseTo(exchange, call, {
+        extras: extrasFor(exchange.request.query, extras),
+        canHost,
+        strip,
+      });
       const capabilities = target.entity.provider.capabilities(target.model, call.operation);
       const owed = capabilities === undefined ? undefined : await owedFormat(call, capabilities);
       const delivery: Delivery = { ...services, owed };
@@ -65,6 +67,15 @@ export const responseNormalise = defineStage({
     };
   },
 });
+
+/** The additions that callers may ask for, by the query that asks for them. */
+const askedExtras = { embed_costs: 'cost', embed_budget: 'budget' } as const;
+
+/** What is added to the body: always, and for this caller. */
+function extrasFor(query: URLSearchParams, always: ImagesResponse['extras']): ImagesResponse['extras'] {
+  const asked = Object.entries(askedExtras).flatMap(([name, extra]) => (query.get(name) === 'true' ? [extra] : []));
+  return [...new Set([...always, ...asked])];
+}
 
 type View = ExchangeView<'call' | 'target' | 'reply'>;
 

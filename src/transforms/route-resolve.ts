@@ -1,8 +1,9 @@
 import schema from '../../schemas/stages/route-resolve.schema.json' with { type: 'json' };
 import { GatewayError } from '../errors.ts';
 import type { ImageCall, Operation } from '../pipeline/call.ts';
-import type { Alias, AliasTarget, Catalogue, Entity, Route, Target } from '../pipeline/settings.ts';
-import { defineStage, type StageEnv } from '../pipeline/stage.ts';
+import { anonymous, type Alias, type Catalogue, type Entity, type Route, type Target } from '../pipeline/settings.ts';
+import { defineStage } from '../pipeline/stage.ts';
+import { createAliasOrder, type AliasChoice, type AliasOrder, type AliasQuestion } from './alias-order.ts';
 
 /**
  * `model` → candidate targets. The spellings, first hit wins: an alias; `entity###model`; `slug/model` or
@@ -14,41 +15,98 @@ export const routeResolve = defineStage({
   schema,
   reads: ['call'],
   writes: ['candidates', 'target'],
+  optional: ['caller'],
   create(_config, env) {
-    const resolve = createResolver(env.route, env.catalogue, aliasOrder(env));
+    const { order, latencies } = createAliasOrder(env);
+    const resolve = createResolver(env.route, env.catalogue, order);
+    const isFollowed = createFollowed(env.catalogue);
 
-    return function routeResolve({ call }) {
-      const asked = [call.model, ...call.fallbacks];
-      const resolved = asked.flatMap((model) => resolve(model, call.operation));
-      const able = resolved.filter((target) => inability(target, call, env.route) === undefined);
-      const [target] = able;
-      if (target === undefined) throw refusal(resolved[0], call, env.route);
-      return { candidates: able, target };
+    return function routeResolve({ call, caller = anonymous, attempts, defer }) {
+      const resolved = resolveAll(resolve, { call, caller, takesTurn: true });
+      if (isFollowed.any) defer((end) => latencies.observe(attempts, end, isFollowed.target));
+      return whatIsAble(resolved, call, env.route);
+    };
+  },
+  explain(_config, env) {
+    const { order } = createAliasOrder(env);
+    const resolve = createResolver(env.route, env.catalogue, order);
+
+    return function explainRouteResolve({ call, caller }, { account, notes }) {
+      if (call === undefined) return undefined;
+      const resolved = resolveAll(resolve, { call, caller, takesTurn: false });
+      for (const target of resolved) {
+        const reason = inability(target, call, env.route);
+        const candidate = account.candidate(target);
+        if (reason === undefined) continue;
+        Object.assign(candidate, { allowed: false, rule: reason.message, refusal: reason });
+      }
+      const alias = call.model === undefined ? undefined : env.catalogue.aliases.get(call.model);
+      notes.push(alias === undefined ? 'resolved by its spelling' : orderInWords(alias));
+      return whatIsAble(resolved, call, env.route);
     };
   },
 });
 
-type Resolver = (model: string | undefined, operation: Operation) => readonly Target[];
+function orderInWords({ name, strategy, sticky }: Alias): string {
+  const chance = strategy === 'weighted' ? ', here the likeliest first' : '';
+  return `the alias ${name}, in the order of ${strategy}${chance}${sticky === undefined ? '' : `, sticky by ${sticky}`}`;
+}
+
+/** Whose latencies an alias goes by. */
+function createFollowed({ aliases }: Catalogue): { any: boolean; target(entity: string, model: string): boolean } {
+  const followed = new Set(
+    [...aliases.values()]
+      .filter(({ strategy }) => strategy === 'least_latency')
+      .flatMap(({ targets }) => targets.map(({ entityId, model }) => JSON.stringify([entityId, model]))),
+  );
+  return { any: followed.size > 0, target: (entity, model) => followed.has(JSON.stringify([entity, model])) };
+}
+
+/** What the model asked for and the caller's fallbacks come to, each once. @throws GatewayError of the first that is none */
+function resolveAll(resolve: Resolver, question: AliasQuestion): readonly Target[] {
+  const { model, fallbacks } = question.call;
+  const resolved = [...resolve(model, question), ...fallbacks.flatMap((each) => resolveFallback(each))];
+  const seen = new Set<string>();
+  return resolved.filter(({ entity, model: name, alias }) => {
+    const key = JSON.stringify([entity.id, name, alias]);
+    return !seen.has(key) && seen.add(key).has(key);
+  });
+
+  function resolveFallback(fallback: string): readonly Target[] {
+    try {
+      return resolve(fallback, question);
+    } catch (error) {
+      if (!(error instanceof GatewayError) || error.param !== 'model') throw error;
+      throw new GatewayError(error.code, error.message, { param: 'fallbacks', retry: error.retry });
+    }
+  }
+}
+
+/** @throws GatewayError what keeps the first from serving the call, when none can */
+function whatIsAble(resolved: readonly Target[], call: ImageCall, route: Route) {
+  const candidates = resolved.filter((target) => inability(target, call, route) === undefined);
+  const [target] = candidates;
+  if (target === undefined) throw refusal(resolved[0], call, route);
+  return { candidates, target };
+}
+
+type Resolver = (model: string | undefined, question: AliasQuestion) => readonly Target[];
 
 /** Prepares the look-ups for one route. */
-export function createResolver(
-  route: Route,
-  catalogue: Catalogue,
-  order: (alias: Alias) => readonly AliasTarget[],
-): Resolver {
+export function createResolver(route: Route, catalogue: Catalogue, order: AliasOrder): Resolver {
   const refs = route.refs.flatMap((id) => catalogue.entities.get(id) ?? []);
   const [first] = refs;
   const byProvider = firstOfEach(refs, (entity) => entity.providerNames);
   const byName = firstOfEach(refs, (entity) => [entity.id, ...entity.slugs]);
   for (const entity of refs) byName.set(entity.id, entity);
 
-  return function resolve(model, operation) {
+  return function resolve(model, question) {
     if (first === undefined) {
       throw new GatewayError('no_healthy_target', 'No entity of this route is active.', { retry: false });
     }
-    if (model === undefined) return [defaultTarget(first, operation)];
+    if (model === undefined) return [defaultTarget(first, question.call.operation)];
     const alias = catalogue.aliases.get(model);
-    if (alias !== undefined) return aliasTargets(alias);
+    if (alias !== undefined) return aliasTargets(alias, question);
 
     const byHashes = split(model, '###');
     if (byHashes !== undefined) {
@@ -66,14 +124,14 @@ export function createResolver(
     return [{ entity: first, model, alias: undefined }];
   };
 
-  function aliasTargets(alias: Alias): readonly Target[] {
+  function aliasTargets(alias: Alias, question: AliasQuestion): readonly Target[] {
     // What is not on this route takes no turn and has no weight.
-    const here = alias.targets.filter(({ entityId }) => byName.has(entityId));
-    if (here.length === 0) throw modelNotFound(alias.name);
-    return order({ ...alias, targets: here }).flatMap(({ entityId, model }) => {
+    const here = alias.targets.flatMap(({ entityId, model, weight, priority }): AliasChoice[] => {
       const entity = byName.get(entityId);
-      return entity === undefined ? [] : [{ entity, model, alias: alias.name }];
+      return entity === undefined ? [] : [{ target: { entity, model, alias: alias.name }, weight, priority }];
     });
+    if (here.length === 0) throw modelNotFound(alias.name);
+    return order(alias, here, question).map(({ target }) => target);
   }
 }
 
@@ -136,37 +194,4 @@ function inability(
   }
   if (capabilities.promptOptional === true || (prompt !== undefined && prompt !== '')) return undefined;
   return new GatewayError('missing_required_parameter', 'The parameter "prompt" is required.', { param: 'prompt' });
-}
-
-/** The order in which an alias's targets are tried, by its strategy. The turn of a round robin survives reloads. */
-function aliasOrder(env: StageEnv): (alias: Alias) => readonly AliasTarget[] {
-  const turns = new Map(
-    [...env.catalogue.aliases.keys()].map((name) => [name, env.share(`alias-turn:${name}`, () => ({ taken: 0 }))]),
-  );
-  return function order(alias) {
-    switch (alias.strategy) {
-      case 'failover':
-        return alias.targets;
-      case 'round_robin': {
-        const turn = turns.get(alias.name);
-        return turn === undefined ? alias.targets : startingAt(alias.targets, turn.taken++);
-      }
-      case 'weighted':
-        return startingAt(alias.targets, weightedIndex(alias.targets, env.random()));
-    }
-  };
-}
-
-/** The list rotated so that it starts with one of its members; the others stay as second choices. */
-function startingAt<Item>(list: readonly Item[], index: number): readonly Item[] {
-  const start = index % list.length;
-  return [...list.slice(start), ...list.slice(0, start)];
-}
-
-/** @param random from 0 up to but not including 1 */
-function weightedIndex(targets: readonly AliasTarget[], random: number): number {
-  const total = targets.reduce((sum, target) => sum + target.weight, 0);
-  let left = random * total;
-  const index = targets.findIndex((target) => (left -= target.weight) < 0);
-  return Math.max(index, 0);
 }

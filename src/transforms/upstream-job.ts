@@ -44,10 +44,12 @@ export function createJobRunner(config: DispatchConfig, env: StageEnv): JobRunne
       try {
         let reply = await submit(line, part.request, attempt, signal);
         if (provider.poll !== undefined) reply = await follow(reply);
+        attempt.answeredAtMs = env.clock.now();
         return { kind: 'answered', call: part.call, attempt: place, reply };
       } catch (error) {
         attempt.endedAtMs = env.clock.now();
-        if (signal.aborted && job.cancel !== undefined) callOff(job.cancel);
+        // A job of which it is not known how it ended may go on for nobody.
+        if (job.cancel !== undefined && attempt.images === undefined) callOff(job.cancel);
         // The signal's reason says who gave up, and why; the error seen here is only the consequence.
         throw signal.aborted && signal.reason instanceof GatewayError ? signal.reason : error;
       }
@@ -77,7 +79,8 @@ export function createJobRunner(config: DispatchConfig, env: StageEnv): JobRunne
           return outcome ?? { kind: 'done' as const, reply: { ...reply, body } };
         } catch (error) {
           if (!(error instanceof GatewayError)) throw error;
-          attempt.images = 0;
+          // An answer that makes no sense tells nothing about a job that was begun.
+          if (error.code !== 'upstream_invalid_response') attempt.images = 0;
           throw withoutTokens(error, line.secrets());
         }
       }

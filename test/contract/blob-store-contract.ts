@@ -4,6 +4,26 @@ import type { BlobContent, BlobEntry, BlobStore, BlobStoreSettings, PutOptions }
 import { collect } from '../../src/body/byte-source.ts';
 import { advancingClock, blobSettings, contentOf, type AdvancingClock } from '../fixtures/blobs.ts';
 
+/** What a part of its own of a place must do. @param open the same place each time, or its part */
+export function blobPartContract(name: string, open: (settings: BlobStoreSettings) => Promise<BlobStore>): void {
+  it(`keeps what lies in the part of a ${name} blob store apart from all else`, async () => {
+    const clock = advancingClock();
+    const settings = blobSettings({ clock });
+    const [whole, part] = [await open(settings), await open({ ...settings, part: 'answers' })];
+    const expiresAtMs = clock.now() + 1000;
+    const kept = await part.put(contentOf(Buffer.from('answer')), 'application/octet-stream', { expiresAtMs });
+    const picture = await whole.put(contentOf(Buffer.from('picture')), 'image/png', { expiresAtMs });
+    expect(await whole.open(kept)).toBeUndefined();
+    expect(await part.open(picture)).toBeUndefined();
+    expect((await whole.list({ limit: 10 })).map((entry) => entry.name)).toEqual([picture]);
+    clock.advance(2000);
+    const bounds = { limit: 10, signal: new AbortController().signal };
+    expect(await whole.sweep(bounds)).toEqual({ removed: 1, more: false });
+    expect(await part.sweep(bounds)).toEqual({ removed: 1, more: false });
+    await Promise.all([whole.close(), part.close()]);
+  });
+}
+
 /**
  * What every place for hosted pictures must do.
  * @param open an empty store

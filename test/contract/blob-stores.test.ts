@@ -7,7 +7,7 @@ import { fileBlobStore } from '../../src/blobs/file.ts';
 import { blobStores } from '../../src/blobs/index.ts';
 import { collect } from '../../src/body/byte-source.ts';
 import { advancingClock, blobSettings, contentOf } from '../fixtures/blobs.ts';
-import { blobStoreContract } from './blob-store-contract.ts';
+import { blobPartContract, blobStoreContract } from './blob-store-contract.ts';
 
 let root: string;
 let folders = 0;
@@ -20,6 +20,9 @@ afterAll(() => rm(root, { recursive: true, force: true }));
 const newFolder = (): string => join(root, String((folders += 1)));
 
 blobStoreContract('file', (settings) => fileBlobStore.open(newFolder(), settings));
+
+const sharedFolder = 'of both';
+blobPartContract('file', (settings) => fileBlobStore.open(join(root, sharedFolder), settings));
 
 const openFolder = (folder: string, settings = blobSettings()): Promise<BlobStore> =>
   fileBlobStore.open(folder, settings);

@@ -25,6 +25,12 @@ export function hold(counter: string, amount: number, limit?: number): Hold {
   return { counter, amount, limit, expiresAtMs: undefined };
 }
 
+/** A hold on a counter that shares its limit with all those of its prefix, from one of them on. */
+export function holdInRange(counter: string, amount: number, limit: number, from: string): Hold {
+  const prefix = counter.slice(0, counter.lastIndexOf('/') + 1);
+  return { ...hold(counter, amount, limit), range: { prefix, from: prefix + from } };
+}
+
 /** `count` promises that are under way at the same time. */
 export function many<Value>(count: number, start: (index: number) => Promise<Value>): Promise<Value>[] {
   return Array.from({ length: count }, (_, index) => start(index));

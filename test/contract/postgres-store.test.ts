@@ -6,6 +6,7 @@ import type { Store, StoreSettings } from '../../src/stores/store.ts';
 import { openRow, rowOutcome } from '../fixtures/ledger.ts';
 import { postgresPassword, startPostgres, type PostgresServer } from '../fixtures/postgres.ts';
 import { allRows } from './crash.ts';
+import { claimMany, heldKeys } from './keys-contract.ts';
 import { hold, many, terms, type SharedPlace } from './places.ts';
 import { sharedContract } from './shared-contract.ts';
 import { storeContract } from './store-contract.ts';
@@ -115,6 +116,17 @@ describe('postgres store', () => {
     const held = outcomes.filter(({ status }) => status === 'fulfilled').length;
     expect(held).toBeLessThan(outcomes.length);
     expect(await store.read('images')).toEqual({ settled: 0, held });
+    await store.close();
+  });
+
+  it('gives no key to those that it refused when the server went away', async () => {
+    const store = await newPlace().open();
+    const claiming = Promise.all(many(20, () => claimMany(store, 1)));
+    await server.interrupt();
+    const outcomes = (await claiming).flat();
+    await server.resume();
+    const taken = outcomes.filter((each) => each.status === 'fulfilled' && each.value.kind === 'claimed').length;
+    await expect.poll(() => heldKeys(store, 1).catch(() => undefined), patience).toBe(taken);
     await store.close();
   });
 

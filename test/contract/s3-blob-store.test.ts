@@ -11,7 +11,7 @@ import { blobSettings, contentOf } from '../fixtures/blobs.ts';
 import { originOf } from '../fixtures/fake-server.ts';
 import { errorAnswer, s3Keys, s3Region, startS3, type S3Server } from '../fixtures/s3.ts';
 import { recordingLog } from '../unit/runtime/recording-log.ts';
-import { blobStoreContract } from './blob-store-contract.ts';
+import { blobPartContract, blobStoreContract } from './blob-store-contract.ts';
 
 let s3: S3Server;
 let prefixes = 0;
@@ -32,6 +32,7 @@ function openStore(settings?: BlobStoreSettings): Promise<BlobStore> {
 }
 
 blobStoreContract('s3', openStore);
+blobPartContract('s3', (settings) => openPlace(s3.place('of-both/pictures'), settings));
 
 describe('s3 blob store', () => {
   const bytes = Buffer.alloc(300_000, 7);

@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { openRow } from '../fixtures/ledger.ts';
 import { allRows, checkBooks, startWriter } from './crash.ts';
-import { hold, many, terms, type SharedPlace } from './places.ts';
+import { sharedKeysContract } from './keys-contract.ts';
+import { hold, holdInRange, many, terms, type SharedPlace } from './places.ts';
 import type { Store } from '../../src/stores/store.ts';
 
 /** A short lease, for stores that need one to tell who is gone. */
@@ -34,6 +35,26 @@ export function sharedContract(name: string, newPlace: () => SharedPlace): void 
       for (const { child } of children) child.stdin?.end();
       await Promise.all(children.map(({ child }) => once(child, 'exit')));
     }, 60_000);
+
+    it('lets exactly 100 of 500 reservations through that hold different counters of one range', async () => {
+      const place = newPlace();
+      const openings = await Promise.all(many(3, () => place.open()));
+      const answers = await Promise.all(
+        many(500, async (index) => {
+          const store = at(openings, index % 3);
+          // As gateways do whose clocks differ, at the turn of one counter to the next.
+          const answer = await store.reserve(`r${index}`, [holdInRange(`r/${index % 3}`, 1, 100, '0')], terms());
+          if (answer.kind === 'held' && index % 5 === 0) await store.settle(`r${index}`, [1]);
+          return answer;
+        }),
+      );
+      expect(answers.filter(({ kind }) => kind === 'held')).toHaveLength(100);
+      for (const store of openings) {
+        const { settled, held } = await store.read('r/0', { prefix: 'r/', from: 'r/0' });
+        expect(settled + held).toBe(100);
+      }
+      await Promise.all(openings.map((store) => store.close()));
+    });
 
     it('takes counters in the same order, whatever the order of the holds, so that nobody waits in a circle', async () => {
       const place = newPlace();
@@ -128,6 +149,7 @@ export function sharedContract(name: string, newPlace: () => SharedPlace): void 
       await expect(newPlace().read()).rejects.toThrow(/no state|yet/i);
     });
   });
+  describe(`${name} keys, shared`, () => sharedKeysContract(newPlace));
 }
 
 /** Does the upkeep of all of them, again and again, until the condition holds. */

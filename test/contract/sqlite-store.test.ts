@@ -13,6 +13,7 @@ import { sqliteStore } from '../../src/stores/sqlite.ts';
 import type { Store, StoreSettings } from '../../src/stores/store.ts';
 import { openRow } from '../fixtures/ledger.ts';
 import { allRows, checkBooks, startWriter } from './crash.ts';
+import { claimMany, heldKeys } from './keys-contract.ts';
 import { sharedContract } from './shared-contract.ts';
 import { hold, many, terms } from './places.ts';
 
@@ -157,6 +158,18 @@ describe('sqlite store', () => {
     await store.maintain({ ledgerKeptMs: undefined });
     await store.settle('mine', [1]);
     expect(await store.read('images')).toEqual({ settled: 1, held });
+    await store.close();
+  });
+
+  it('gives no key to those that it refused when its thread died', async () => {
+    const started = once(process, 'worker');
+    const store = await open();
+    const [thread]: Worker[] = await started;
+    const outcome = claimMany(store, 50);
+    await setImmediate();
+    await thread?.terminate();
+    const taken = (await outcome).filter(({ status }) => status === 'fulfilled').length;
+    expect(await heldKeys(store, 50)).toBe(taken);
     await store.close();
   });
 

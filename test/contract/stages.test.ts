@@ -1,6 +1,7 @@
 /** The contract of every stage that has no suite of its own elsewhere, each with an exchange that it serves. */
 import { hash } from 'node:crypto';
 import { bytesSource } from '../../src/body/byte-source.ts';
+import type { FallbackConfig } from '../../src/generated/stages/fallback.ts';
 import { anonymous } from '../../src/pipeline/settings.ts';
 import type { StageDefinition } from '../../src/pipeline/stage.ts';
 import { completeResult } from '../../src/pipeline/result.ts';
@@ -15,6 +16,7 @@ import { guard } from '../../src/transforms/guard.ts';
 import { listModels } from '../../src/transforms/list-models.ts';
 import { parse } from '../../src/transforms/parse.ts';
 import { providerTransform } from '../../src/transforms/provider-transform.ts';
+import { createProcessLimiter } from '../../src/stores/process-limiter.ts';
 import { rateLimit } from '../../src/transforms/rate-limit.ts';
 import { responseNormalise } from '../../src/transforms/response-normalise.ts';
 import { routeResolve } from '../../src/transforms/route-resolve.ts';
@@ -30,6 +32,7 @@ import {
   makeStageEnv,
   makeTarget,
 } from '../fixtures/exchange.ts';
+import { fallbackConfig } from '../fixtures/fallback-config.ts';
 import { png, randomPng } from '../fixtures/pictures.ts';
 import { providerConfig } from '../fixtures/providers/config.ts';
 import { answering } from '../fixtures/replies.ts';
@@ -70,6 +73,9 @@ const services: Parameters<typeof makeStageEnv>[0] = {
         signal.throwIfAborted();
         return { allow: true };
       },
+      async tell(_message, signal) {
+        signal.throwIfAborted();
+      },
       close: () => Promise.resolve(),
     }),
   },
@@ -102,7 +108,7 @@ stageContract({
 stageContract({
   definition: rateLimit,
   config: { requests: 100, images: 100, concurrency: 100, window: 60_000, per: 'consumer', limits: [] },
-  env: makeStageEnv(),
+  env: makeStageEnv({ limiter: createProcessLimiter({ clock: makeStageEnv().clock }) }),
   exchange: (signal) => makeExchange({ caller: makeCaller(), call: makeCall(), target }, { signal }),
 });
 
@@ -156,7 +162,7 @@ stageContract({
 
 stageContract({
   definition: withoutList(),
-  config: {},
+  config: fallbackConfig(),
   env: makeStageEnv(),
   exchange: (signal) => makeExchange({ candidates, target }, { signal }),
 });
@@ -234,7 +240,7 @@ stageContract({
 });
 
 /** The composite stage `fallback`, whose list does nothing. */
-function withoutList(): StageDefinition<'candidates' | 'target', 'target'> {
-  const { composite: _composite, create, ...definition } = fallback;
+function withoutList(): StageDefinition<'candidates' | 'target', 'target', FallbackConfig> {
+  const { composite: _composite, explain: _explain, create, ...definition } = fallback;
   return { ...definition, create: (config, env) => create(config, env, { run: () => Promise.resolve() }) };
 }

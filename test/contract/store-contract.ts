@@ -1,8 +1,9 @@
 import * as fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Hold, Reservation, Store } from '../../src/stores/store.ts';
+import { keysContract } from './keys-contract.ts';
 import { ledgerContract } from './ledger-contract.ts';
-import { hold, many, terms, type StorePlace } from './places.ts';
+import { hold, holdInRange, many, terms, type StorePlace } from './places.ts';
 import { compareWithModel, steps } from './store-model.ts';
 
 /**
@@ -90,6 +91,79 @@ export function storeContract(name: string, newPlace: () => StorePlace): void {
         await expect(reserve('b', hold('images', 1), hold('images', 0.5))).rejects.toThrow(/0.5 is not an amount/);
         await expect(reserve('c', hold('images', -1))).rejects.toThrow(/-1 is not an amount/);
         expect(await store.read('images')).toEqual({ settled: 0, held: 1 });
+      });
+    });
+
+    describe('a range of counters', () => {
+      const range = (from: string) => ({ prefix: 'r/', from: `r/${from}` });
+
+      it('has one limit, which what is held and what is settled on any of them counts against', async () => {
+        await reserve('a', hold('r/1', 3));
+        await reserve('b', hold('r/2', 4));
+        await store.settle('b', [5]);
+        expect(await reserve('c', holdInRange('r/3', 3, 10, '1'))).toEqual({
+          kind: 'refused',
+          counter: 'r/3',
+          state: { settled: 5, held: 3 },
+        });
+        expect(await reserve('d', holdInRange('r/3', 2, 10, '1'))).toEqual({ kind: 'held' });
+        expect(await store.read('r/3')).toEqual({ settled: 0, held: 2 });
+        expect(await store.read('r/3', range('1'))).toEqual({ settled: 5, held: 5 });
+      });
+
+      it('leaves out what comes before its beginning, and what is of another prefix', async () => {
+        await reserve('a', hold('r/1', 9), hold('r/2', 1), hold('s/3', 9), hold('r', 9), hold('r0', 9));
+        expect(await reserve('b', holdInRange('r/3', 2, 2, '2'))).toMatchObject({ state: { settled: 0, held: 1 } });
+        expect(await reserve('c', holdInRange('r/3', 1, 2, '2'))).toEqual({ kind: 'held' });
+        expect(await store.read('r/3', range('2'))).toEqual({ settled: 0, held: 2 });
+        expect(await store.read('r/9', range('9'))).toEqual({ settled: 0, held: 0 });
+      });
+
+      it('takes in what comes after the counter, and what the same reservation holds besides', async () => {
+        await reserve('a', hold('r/3', 1));
+        const both = [hold('r/1', 2), hold('r/4', 2), holdInRange('r/2', 1, 5, '2')];
+        expect(await reserve('b', ...both)).toEqual({ kind: 'held' });
+        expect(await reserve('c', hold('r/4', 1), holdInRange('r/2', 1, 5, '2'))).toMatchObject({ counter: 'r/2' });
+      });
+
+      it('is compared by code points', async () => {
+        await reserve('a', hold('r/\u{1F600}', 1), hold('r/\uFFFD', 1));
+        expect(await store.read('r/\uFFFE', range('\uFFFE'))).toEqual({ settled: 0, held: 1 });
+      });
+
+      it('lets exactly 100 of 500 concurrent reservations on several of its counters have the 100 that there are', async () => {
+        const answers = await Promise.all(
+          many(500, (index) => reserve(`r${index}`, holdInRange(`r/${index % 7}`, 1, 100, '0'))),
+        );
+        expect(answers.filter(({ kind }) => kind === 'held')).toHaveLength(100);
+        expect(await store.read('r/0', range('0'))).toEqual({ settled: 0, held: 100 });
+      });
+
+      it('has room again when its beginning moves on, or what is in it is released or reset', async () => {
+        await reserve('a', holdInRange('r/1', 5, 5, '1'));
+        await reserve('b', hold('r/2', 1));
+        await store.settle('b', [1]);
+        expect(await reserve('c', holdInRange('r/2', 1, 5, '1'))).toMatchObject({ kind: 'refused' });
+        expect(await reserve('d', holdInRange('r/2', 4, 5, '2'))).toEqual({ kind: 'held' });
+        await store.release('d');
+        await store.release('a');
+        expect(await reserve('e', holdInRange('r/2', 4, 5, '1'))).toEqual({ kind: 'held' });
+        await store.reset('r/2');
+        expect(await reserve('f', holdInRange('r/2', 1, 5, '1'))).toEqual({ kind: 'held' });
+      });
+
+      it('shows nothing but its counters in lists', async () => {
+        await reserve('a', holdInRange('r/1', 5, 5, '1'));
+        expect((await store.counters({ limit: 10 })).map(({ counter }) => counter)).toEqual(['r/1']);
+      });
+
+      it('must hold the counter that it is given with', async () => {
+        await expect(reserve('a', holdInRange('r/1', 1, 5, '2'))).rejects.toThrow(/not in the range/);
+        const elsewhere = { ...hold('s/1', 1, 5), range: range('1') };
+        await expect(reserve('b', elsewhere)).rejects.toThrow(/not in the range/);
+        const everything = { ...hold('s/1', 1, 5), range: { prefix: '', from: 's' } };
+        await expect(reserve('c', everything)).rejects.toThrow(/not in the range/);
+        expect(await store.counters({ limit: 10 })).toEqual([]);
       });
     });
 
@@ -236,4 +310,5 @@ export function storeContract(name: string, newPlace: () => StorePlace): void {
     });
   });
   describe(`${name} ledger`, () => ledgerContract(newPlace));
+  describe(`${name} keys`, () => keysContract(newPlace));
 }

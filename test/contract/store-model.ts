@@ -6,7 +6,7 @@ import type { CounterState, Hold, Reservation } from '../../src/stores/store.ts'
 import { openRow, recordedRow, reservedRow, rowOutcome } from '../fixtures/ledger.ts';
 import type { StorePlace } from './places.ts';
 
-const counterNames = ['a', 'b', 'c'];
+const counterNames = ['n/a', 'n/b', 'n/c'];
 const counterName = fc.constantFrom(...counterNames);
 const amount = fc.integer({ min: 0, max: 6 });
 /** Which of the last reservations is meant. */
@@ -18,9 +18,16 @@ const call = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant('reserve' as const),
       slot,
-      holds: fc.array(fc.record({ counter: counterName, amount, limit: fc.option(fc.nat({ max: 20 })) }), {
-        maxLength: 3,
-      }),
+      holds: fc.array(
+        fc.record({
+          counter: counterName,
+          amount,
+          limit: fc.option(fc.nat({ max: 20 })),
+          /** Where the counter's range begins, unless that is after the counter. */
+          from: fc.option(counterName),
+        }),
+        { maxLength: 3 },
+      ),
       heldMs: fc.constantFrom(500, 5_000),
       withRow: fc.boolean(),
     }),
@@ -72,10 +79,15 @@ export async function compareWithModel(place: StorePlace, bursts: readonly Burst
   };
 
   function reserve(holds: readonly Hold[]): Reservation {
-    for (const [index, { counter, limit }] of holds.entries()) {
-      const same = holds.slice(0, index + 1).filter((each) => each.counter === counter);
+    for (const [index, { counter, limit, range }] of holds.entries()) {
+      const counts = (name: string): boolean => (range === undefined ? name === counter : name >= range.from);
+      const same = holds.slice(0, index + 1).filter((each) => counts(each.counter));
       const wanted = same.reduce((sum, each) => sum + each.amount, 0);
-      const state = stateOf(counter);
+      const states = counterNames.filter(counts).map(stateOf);
+      const state = {
+        settled: states.reduce((sum, { settled }) => sum + settled, 0),
+        held: states.reduce((sum, { held }) => sum + held, 0),
+      };
       if (limit !== undefined && state.settled + state.held + wanted > limit)
         return { kind: 'refused', counter, state };
     }
@@ -98,10 +110,11 @@ export async function compareWithModel(place: StorePlace, bursts: readonly Burst
       const id = `r${ids}`;
       const row = call.withRow ? openRow({ requestId: id, atMs: nowMs, consumer: id.slice(-1) }) : undefined;
       const heldUntilMs = nowMs + call.heldMs;
-      const holds = call.holds.map(({ counter, amount, limit }) => ({
+      const holds = call.holds.map(({ counter, amount, limit, from }) => ({
         counter,
         amount,
         limit: limit ?? undefined,
+        range: from === null || from > counter ? undefined : { prefix: 'n/', from },
         expiresAtMs: undefined,
       }));
       const answer = reserve(holds);

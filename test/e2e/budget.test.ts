@@ -4,7 +4,7 @@ import { gatewayConfig, openAiEntity, sandboxEntity } from '../fixtures/gateway-
 import { startGateway, startGatewayIn } from '../fixtures/gateway.ts';
 import { apiError, callerKey, openAiClient } from '../fixtures/openai-client.ts';
 import { png } from '../fixtures/pictures.ts';
-import { postJson, startSetting, type Setting } from '../fixtures/setting.ts';
+import { jsonOf, postJson, startSetting, type Setting } from '../fixtures/setting.ts';
 
 const keyOf = (id: string): string => `sk-budget-${id}`;
 const consumer = (id: string, more: object = {}) => ({ id, key: keyOf(id), ...more });
@@ -30,6 +30,11 @@ beforeAll(async () => {
           consumer('warned'),
           consumer('alice', { team: 'growth', budgets: ['shared'] }),
           consumer('bob', { team: 'growth', budgets: ['shared'] }),
+          consumer('bystander'),
+          consumer('rolling'),
+          consumer('told'),
+          consumer('app-1', { team: 'apps' }),
+          consumer('app-2', { team: 'apps' }),
         ],
         budgets: [
           budget('crowd', 100),
@@ -38,6 +43,11 @@ beforeAll(async () => {
           budget('threes', 7),
           budget('warned', 1, { on_exceed: 'warn' }),
           budget('shared', 2, { scope: { teams: ['growth'] } }),
+          budget('told', 9),
+          budget('rolling', 2, { window: undefined, rolling: '2s' }),
+          budget('apps', 1, { scope: { consumers: ['app-[0-9]'], entities: ['openai-.*'] } }),
+          budget('others', 0, { scope: { consumers: ['app-[12]'], entities: ['openai|main'] } }),
+          budget('per-end-user', 1, { scope: { consumers: ['bystander'] }, per: 'end_user' }),
         ],
       }),
   });
@@ -132,7 +142,103 @@ describe('a budget of images', () => {
   });
 });
 
+describe('the scope of a budget', () => {
+  it('takes patterns of whole names', async () => {
+    await generate('app-1');
+    expect(await apiError(generate('app-2'))).toMatchObject({
+      code: 'budget_exceeded',
+      message: expect.stringContaining('`apps`'),
+    });
+  });
+
+  it('has a counter for each end user, by the header or by the call', async () => {
+    await generate('bystander', { user: 'eve' });
+    await generate('bystander', {}, { headers: { 'x-pinhole-user-id': 'mallory' } });
+    await generate('bystander');
+    const again = generate('bystander', {}, { headers: { 'x-pinhole-user-id': 'eve' } });
+    expect(await apiError(again)).toMatchObject({ code: 'budget_exceeded' });
+  });
+});
+
+describe('the query embed_budget', () => {
+  it('tells in the answer how the budgets stand that count the call', async () => {
+    const url = `${setting.gateway.url}/v1/images/generations`;
+    const headers = { authorization: `Bearer ${keyOf('told')}` };
+    const answer = async (query: string): Promise<unknown> =>
+      jsonOf(await postJson(`${url}${query}`, { prompt: 'a lighthouse', n: 2 }, headers));
+    expect(await answer('')).not.toHaveProperty('budget');
+    expect(await answer('?embed_budget=true')).toMatchObject({
+      budget: [{ id: 'told', unit: 'images', used: 4, limit: 9, remaining: 5, window_end: null }],
+    });
+  });
+});
+
+describe('a rolling budget', () => {
+  it('has room again when what was used is past', async () => {
+    const startedAt = Date.now();
+    await generate('rolling', { n: 2 });
+    const refused = await apiError(generate('rolling'));
+    expect(refused).toMatchObject({ code: 'budget_exceeded' });
+    expect(refused.message).toMatch(/2 of 2 are used\. It counts the last 2s\.$/);
+    await expect.poll(() => generate('rolling').then(() => 'served', String), { timeout: 10_000 }).toBe('served');
+    expect(Date.now() - startedAt).toBeGreaterThanOrEqual(2000);
+  });
+});
+
 describe('a budget in a file', () => {
+  it('may change while its counters stand, is told over the admin API, and reset there', async () => {
+    const token = 'admin-token-81c2';
+    const withBudgets = (...budgets: readonly object[]) =>
+      gatewayConfig([sandboxEntity()], {
+        state: 'sqlite:./data/pinhole.db',
+        admin: { listen: '127.0.0.1:0', token },
+        consumers: [{ id: 'web-app', key: callerKey }],
+        budgets,
+      });
+    const all = { id: 'all', limit: { images: 3 }, window: 'month', per: 'consumer' };
+    await using gateway = await startGateway({ config: withBudgets(all), secrets: [token] });
+    const admin = async (path: string, init: object = {}): Promise<unknown> =>
+      jsonOf(await fetch(gateway.adminUrl + path, { headers: { authorization: `Bearer ${token}` }, ...init }));
+    const post = { method: 'POST' };
+    const counters = (counter: object) => ({ budgets: [{ id: 'all', counters: [{ value: 'web-app', ...counter }] }] });
+    const reload = async (...budgets: readonly object[]): Promise<void> => {
+      await gateway.write(withBudgets(...budgets));
+      // The watcher may have been faster.
+      expect(await admin('/api/reload', post)).toMatchObject({ kind: expect.stringMatching(/^(applied|unchanged)$/) });
+    };
+    const generate = () => openAiClient(gateway).images.generate({ prompt: 'one' });
+
+    expect((await fetch(`${gateway.adminUrl}/api/budgets`)).status).toBe(401);
+    expect((await fetch(`${gateway.adminUrl}/api/budgets/all/reset`, { method: 'POST' })).status).toBe(401);
+    for (let call = 0; call < 3; call += 1) await generate();
+    expect(await apiError(generate())).toMatchObject({ code: 'budget_exceeded' });
+    await expect
+      .poll(() => admin('/api/budgets'))
+      .toMatchObject(counters({ used: 3, held: 0, limit: 3, percent: 100 }));
+
+    await reload({ ...all, limit: { images: 4 } });
+    await generate();
+    expect(await apiError(generate())).toMatchObject({ code: 'budget_exceeded' });
+
+    await reload({ ...all, window: 'day' });
+    expect(await admin('/api/budgets')).toMatchObject({ budgets: [{ window: 'day', counters: [] }] });
+    await generate();
+
+    await reload();
+    expect(await admin('/api/budgets')).toEqual({ budgets: [] });
+    await generate();
+
+    await reload(all);
+    expect(await admin('/api/budgets')).toMatchObject(counters({ used: 4, limit: 3, remaining: 0, percent: 133 }));
+    expect(await apiError(generate())).toMatchObject({ code: 'budget_exceeded' });
+
+    expect(await admin('/api/budgets/all/reset?value=web-app', post)).toEqual({
+      id: 'all',
+      reset: [{ value: 'web-app', unit: 'images', used: 4 }],
+    });
+    await generate();
+  });
+
   it('remembers over a restart, and over a kill', async () => {
     const config = gatewayConfig([sandboxEntity()], {
       state: 'sqlite:./data/pinhole.db',

@@ -158,6 +158,19 @@ describe('an error, as OpenAI’s client sees it', () => {
     });
   });
 
+  it.each([
+    ['gpt-😀', 'gpt-%F0%9F%98%80'],
+    ['gpt-\ud83d', 'gpt-%EF%BF%BD'],
+  ])('has a header for a model of any letters: %j', async (model, shown) => {
+    const answer = await fetch(`${setting.gateway.url}/v1/images/generations`, {
+      method: 'POST',
+      body: JSON.stringify({ model, prompt: 'a lighthouse' }),
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${callerKey}` },
+    });
+    expect([answer.status, answer.headers.get('x-pinhole-model')]).toEqual([404, shown]);
+    expect(await jsonOf(answer)).toMatchObject({ error: { code: 'model_not_found' } });
+  });
+
   it('says of a compressed body that it is', async () => {
     const answer = await fetch(`${setting.gateway.url}/v1/images/generations`, {
       method: 'POST',

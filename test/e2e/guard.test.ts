@@ -354,16 +354,16 @@ describe('a file with a wrong rule', () => {
   it('is refused where it is wrong', async () => {
     const nothing =
       'a rule has exactly one of `keywords`, `pattern`, `moderation` and `webhook`: write several rules for several things';
-    expect(await problems([{ id: 'empty' }])).toContain(`/pipelines/images/4/config/rules/0 ${nothing}`);
+    expect(await problems([{ id: 'empty' }])).toContain(`/pipelines/images/5/config/rules/0 ${nothing}`);
     expect(await problems([{ id: 'both', keywords: ['a'], pattern: 'b' }])).toContain(
-      `/pipelines/images/4/config/rules/0 ${nothing}`,
+      `/pipelines/images/5/config/rules/0 ${nothing}`,
     );
     expect(
       await problems([
         { id: 'a', keywords: ['a'] },
         { id: 'a', keywords: ['b'] },
       ]),
-    ).toContain('/pipelines/images/4/config/rules/1/id `a` is the id of another rule already');
+    ).toContain('/pipelines/images/5/config/rules/1/id `a` is the id of another rule already');
     expect(await problems([{ id: 'a', pattern: '(?=a)' }])).toEqual([expect.stringContaining('RE2')]);
   });
 

@@ -35,9 +35,19 @@ beforeAll(async () => {
         { entity: 'openai-main', model: 'odd', per_image: 0.017 },
         { entity: 'second', model: 'dear', per_image: 0.25 },
       ],
-      consumers: ['crowd', 'three', 'seven', 'odd', 'unpriced', 'lost', 'tight', 'partial', 'tokens', 'fair'].map(
-        consumer,
-      ),
+      consumers: [
+        'crowd',
+        'three',
+        'seven',
+        'odd',
+        'unpriced',
+        'lost',
+        'tight',
+        'partial',
+        'tokens',
+        'fair',
+        'asking',
+      ].map(consumer),
       budgets: [
         budget('crowd', 2.5),
         budget('three', 0.3),
@@ -48,6 +58,7 @@ beforeAll(async () => {
         budget('tight', 0.3),
         budget('partial', 5, { limit: { usd: 5, images: 100 } }),
         budget('tokens', 5),
+        budget('asking', 1),
         budget('fair', 2.5, { abandoned: 'release' }),
       ],
     }),
@@ -204,6 +215,31 @@ describe('a budget in dollars', () => {
   it('stands beside one of pictures, and each has its own count', async () => {
     expect(await outcomes([ask('partial', { n: 3 })])).toEqual({ answered: 1 });
     expect(await settledRows('partial')).toMatchObject([{ images: 3, cost_usd: '0.3', state: 'settled' }]);
+  });
+});
+
+describe('how a budget in dollars stands', () => {
+  it('is told in decimal dollars, exactly, on the admin listener', async () => {
+    const answer = await fetch(`${gateway.adminUrl}/api/budgets?id=seven`);
+    expect(await jsonOf(answer)).toMatchObject({
+      budgets: [
+        {
+          id: 'seven',
+          counters: [{ unit: 'usd', used: '0.7', held: '0', limit: '0.7', remaining: '0', percent: 100 }],
+        },
+      ],
+    });
+  });
+
+  it('is told to a caller who asks', async () => {
+    const answer = await postJson(
+      `${gateway.url}/v1/images/generations?embed_budget=true`,
+      { model: 'openai-main/cents', prompt: 'a lighthouse' },
+      { authorization: `Bearer ${keyOf('asking')}` },
+    );
+    expect(await jsonOf(answer)).toMatchObject({
+      budget: [{ id: 'asking', unit: 'usd', used: '0.1', limit: '1', remaining: '0.9', window_end: null }],
+    });
   });
 });
 

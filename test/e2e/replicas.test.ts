@@ -163,7 +163,8 @@ function randomNumbers(): (below: number) => number {
   let seed = 20261118;
   return (below) => {
     seed = (seed * 1103515245 + 12345) % 2147483648;
-    return seed % below;
+    // The low bits of such numbers come round after a few.
+    return Math.floor((seed / 2147483648) * below);
   };
 }
 

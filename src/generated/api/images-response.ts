@@ -88,6 +88,10 @@ export interface ImagesResponseBody {
    */
   latency?: number;
   /**
+   * The budgets that count the call, if the stage's `extras` or the query `embed_budget=true` ask for it.
+   */
+  budget?: BudgetStandingFile[];
+  /**
    * What the gateway did, if the stage's `extras` ask for it.
    */
   extra?: {
@@ -101,6 +105,10 @@ export interface ImagesResponseBody {
        * Items: One call to a provider.
        */
       attempts: {
+        /**
+         * The vendor's region. The gateway is not told; the member is there for clients that read it.
+         */
+        region: null;
         /**
          * The entity's id.
          */
@@ -124,4 +132,41 @@ export interface ImagesResponseBody {
       }[];
     };
   };
+}
+/**
+ * One budget, in one unit.
+ */
+export interface BudgetStandingFile {
+  /**
+   * The budget.
+   */
+  id: string;
+  /**
+   * What the budget counts by, if by anything.
+   */
+  per?: string;
+  /**
+   * The value of that for which this is the counter.
+   */
+  value?: string;
+  /**
+   * What is counted: images, or usd.
+   */
+  unit: string;
+  /**
+   * What is used, this call and the most that calls under way may come to included. Dollars are exact decimal text.
+   */
+  used: number | string;
+  /**
+   * How much may be used.
+   */
+  limit: number | string;
+  /**
+   * How much may still be used.
+   */
+  remaining: number | string;
+  /**
+   * When the count starts again; null: it does not, or it rolls.
+   */
+  window_end: string | null;
 }

@@ -9,9 +9,13 @@ import { createAdminHandler, type AdminSources } from '../../../src/admin/admin.
 import type { BlobStore } from '../../../src/blobs/blob-store.ts';
 import { fileBlobStore } from '../../../src/blobs/file.ts';
 import type { ReloadResult, ReloadTrigger } from '../../../src/config/reload.ts';
+import { counterPlace } from '../../../src/budget/counters.ts';
+import { createBudgetClock } from '../../../src/budget/windows.ts';
 import { GatewayError } from '../../../src/errors.ts';
+import type { Budget } from '../../../src/pipeline/settings.ts';
 import { memoryStore } from '../../../src/stores/memory.ts';
 import type { Store } from '../../../src/stores/store.ts';
+import { makeBudget } from '../../fixtures/budget.ts';
 import { blobSettings, contentOf } from '../../fixtures/blobs.ts';
 import { recordedRow } from '../../fixtures/ledger.ts';
 import { recordingLog, type RecordingLog } from '../runtime/recording-log.ts';
@@ -28,6 +32,7 @@ let reloads: ReloadTrigger[];
 let books: Store;
 let result: ReloadResult;
 let blobs: BlobStore;
+let budgets: readonly Budget[];
 let folder: string;
 
 beforeAll(async () => {
@@ -47,18 +52,21 @@ beforeEach(async () => {
   blobs = await fileBlobStore.open(await mkdtemp(join(folder, 'images-')), blobSettings());
   books = await memoryStore.open('', { now: () => noon });
   log = recordingLog();
+  budgets = [];
   reloads = [];
   result = { kind: 'applied', revision: 2, diff: ['+ route edit'] };
   sources = {
-    readiness: () => ({ ready: true, stateWorks: true }),
+    readiness: () => ({ ready: true, stateWorks: true, limitsWork: true }),
     books: () => books,
     now: () => noon,
+    explain: (given) => Promise.resolve({ asked: given }),
     capabilities: (model) => ({ asked: model }),
     status: () => ({ ok: true, revision: 1 }),
     async reload(trigger) {
       reloads.push(trigger);
       return result;
     },
+    withBudgets: (use) => use({ budgets, store: books }),
     withImages: (use) => use(blobs),
     token: () => '',
     log,
@@ -67,7 +75,7 @@ beforeEach(async () => {
 
 describe('health', () => {
   it('is told as long as the process can answer, ready or not', async () => {
-    sources = { ...sources, readiness: () => ({ ready: false, stateWorks: true }) };
+    sources = { ...sources, readiness: () => ({ ready: false, stateWorks: true, limitsWork: true }) };
     expect(await ask('/healthz')).toEqual([200, { status: 'ok' }]);
   });
 
@@ -81,15 +89,17 @@ describe('health', () => {
 describe('readiness', () => {
   it('is whether requests are being taken', async () => {
     expect(await ask('/readyz')).toEqual([200, { status: 'ready' }]);
-    sources = { ...sources, readiness: () => ({ ready: false, stateWorks: true }) };
+    sources = { ...sources, readiness: () => ({ ready: false, stateWorks: true, limitsWork: true }) };
     expect(await ask('/readyz')).toEqual([503, { status: 'not ready' }]);
   });
 
   it('says when the state does not work, whether or not that matters', async () => {
-    sources = { ...sources, readiness: () => ({ ready: false, stateWorks: false }) };
+    sources = { ...sources, readiness: () => ({ ready: false, stateWorks: false, limitsWork: true }) };
     expect(await ask('/readyz')).toEqual([503, { status: 'not ready', state: 'failing' }]);
-    sources = { ...sources, readiness: () => ({ ready: true, stateWorks: false }) };
+    sources = { ...sources, readiness: () => ({ ready: true, stateWorks: false, limitsWork: true }) };
     expect(await ask('/readyz')).toEqual([200, { status: 'ready', state: 'failing' }]);
+    sources = { ...sources, readiness: () => ({ ready: false, stateWorks: true, limitsWork: false }) };
+    expect(await ask('/readyz')).toEqual([503, { status: 'not ready', rate_limits: 'failing' }]);
   });
 });
 
@@ -215,6 +225,180 @@ function sums(given: object): object {
   const numbers = { requests: 1, images: 1, input_tokens: 0, output_tokens: 0, open: 0, estimated: 0, unpriced: 0 };
   return { ...numbers, ...given };
 }
+
+describe('budgets', () => {
+  const growth = makeBudget({ id: 'growth-month', limitImages: 50, per: 'team' });
+  const rolling = makeBudget({ id: 'rolling', window: { rollingMs: 3_600_000 }, onExceed: 'warn' });
+
+  /** Lets a budget count: what is over, or with `held` what is still under way. */
+  async function count(budget: Budget, settled: number, value?: string, minutesAgo = 0, held = 0): Promise<void> {
+    const span = createBudgetClock(budget.window, budget.timeZone)(noon - minutesAgo * 60_000);
+    const { counter } = counterPlace(budget, 'images', span, value);
+    const heldUntilMs = noon + 1000;
+    const ids = [0, 1].map((each) => `${counter} ${settled} ${held} ${each}`);
+    await books.reserve(ids[0] ?? '', [{ counter, amount: 1, limit: undefined, expiresAtMs: undefined }], {
+      heldUntilMs,
+    });
+    await books.settle(ids[0] ?? '', [settled]);
+    if (held === 0) return;
+    await books.reserve(ids[1] ?? '', [{ counter, amount: held, limit: undefined, expiresAtMs: undefined }], {
+      heldUntilMs,
+    });
+  }
+
+  const listed = async (query = ''): Promise<unknown> => (await ask(`/api/budgets${query}`))[1];
+  const reset = (path: string) => ask(`/api/budgets/${path}`, { method: 'POST' });
+
+  it('are told with what their counters say in the window that is open', async () => {
+    budgets = [growth, makeBudget({ id: 'all', window: 'lifetime', timeZone: 'Europe/Berlin' })];
+    await count(growth, 40, 'growth', 0, 3);
+    await count(growth, 7, 'a/b c');
+    await count(growth, 9, 'growth', 60 * 24 * 30);
+    await count({ ...growth, id: 'growth-month2' }, 9, 'growth');
+    expect(await ask('/api/budgets')).toEqual([
+      200,
+      {
+        budgets: [
+          {
+            id: 'growth-month',
+            window: 'month',
+            rolling: null,
+            time_zone: 'UTC',
+            window_start: '2026-11-01T00:00:00.000Z',
+            window_end: '2026-12-01T00:00:00.000Z',
+            per: 'team',
+            on_exceed: 'block',
+            counters: [
+              { value: 'a/b c', unit: 'images', used: 7, held: 0, limit: 50, remaining: 43, percent: 14 },
+              { value: 'growth', unit: 'images', used: 40, held: 3, limit: 50, remaining: 7, percent: 80 },
+            ],
+            more: false,
+          },
+          {
+            id: 'all',
+            window: 'lifetime',
+            rolling: null,
+            time_zone: 'Europe/Berlin',
+            window_start: null,
+            window_end: null,
+            per: null,
+            on_exceed: 'block',
+            counters: [{ value: null, unit: 'images', used: 0, held: 0, limit: 10, remaining: 10, percent: 0 }],
+            more: false,
+          },
+        ],
+      },
+    ]);
+  });
+
+  it('that roll are told with all that counts by now', async () => {
+    budgets = [rolling];
+    for (const [minutesAgo, settled] of [
+      [62, 100],
+      [59, 4],
+      [30, 2],
+      [0, 6],
+    ] as const) {
+      await count(rolling, settled, undefined, minutesAgo);
+    }
+    expect(await listed()).toMatchObject({
+      budgets: [
+        {
+          window: null,
+          rolling: '1h',
+          time_zone: null,
+          window_start: '2026-11-18T11:00:00.000Z',
+          window_end: null,
+          counters: [{ value: null, used: 12, held: 0, limit: 10, remaining: 0, percent: 120 }],
+        },
+      ],
+    });
+  });
+
+  it('can be asked for one by one, value by value, and no more than are wanted', async () => {
+    budgets = [growth, rolling];
+    for (const value of ['growth', 'growth-2', 'x'.repeat(1000)]) await count(growth, 1, value);
+    expect(await listed('?id=growth-month&limit=2')).toMatchObject({
+      budgets: [{ counters: [{ value: 'growth' }, { value: 'growth-2' }], more: true }],
+    });
+    expect(await listed('?value=growth')).toMatchObject({
+      budgets: [{ id: 'growth-month', counters: [{ value: 'growth', used: 1 }], more: false }],
+    });
+    expect(await listed('?value=nobody')).toMatchObject({ budgets: [{ counters: [{ value: 'nobody', used: 0 }] }] });
+    expect(await listed('?id=growth-month')).toMatchObject({
+      budgets: [{ counters: [{}, {}, { value: expect.stringMatching(/^sha256:[0-9a-f]{64}$/), used: 1 }] }],
+    });
+  });
+
+  it('start from zero when they are reset, but for calls under way', async () => {
+    budgets = [growth];
+    await count(growth, 40, 'growth', 0, 3);
+    await count(growth, 7, 'design');
+    expect(await reset('growth-month/reset?value=growth')).toEqual([
+      200,
+      { id: 'growth-month', reset: [{ value: 'growth', unit: 'images', used: 40 }] },
+    ]);
+    expect(await listed()).toMatchObject({
+      budgets: [
+        {
+          counters: [
+            { value: 'design', used: 7 },
+            { value: 'growth', used: 0, held: 3 },
+          ],
+        },
+      ],
+    });
+    expect(await reset('growth-month/reset')).toMatchObject([
+      200,
+      {
+        reset: [
+          { value: 'design', used: 7 },
+          { value: 'growth', used: 0 },
+        ],
+      },
+    ]);
+  });
+
+  it('that roll are reset in all their parts', async () => {
+    budgets = [rolling];
+    for (const minutesAgo of [59, 30, 0]) await count(rolling, 2, undefined, minutesAgo);
+    expect(await reset('rolling/reset')).toEqual([
+      200,
+      { id: 'rolling', reset: [{ value: null, unit: 'images', used: 6 }] },
+    ]);
+    expect(await listed()).toMatchObject({ budgets: [{ counters: [{ used: 0 }] }] });
+  });
+
+  it('with a value that is too long to be shown are reset by what is shown in its place', async () => {
+    budgets = [growth];
+    await count(growth, 4, 'x'.repeat(1000));
+    const [, document] = await ask('/api/budgets');
+    const shown = /sha256:[0-9a-f]{64}/.exec(JSON.stringify(document))?.[0] ?? '';
+    expect(await reset(`growth-month/reset?value=${shown}`)).toMatchObject([200, { reset: [{ used: 4 }] }]);
+  });
+
+  it.each([
+    ['GET', '/api/budgets?limit=0', 400, 'limit'],
+    ['GET', '/api/budgets?limit=10001', 400, 'limit'],
+    ['GET', '/api/budgets?id=montly', 400, 'id'],
+    ['GET', '/api/budgets?colour=red', 400, 'colour'],
+    ['POST', '/api/budgets/rolling/reset?value=x', 400, 'value'],
+    ['POST', '/api/budgets/rolling/reset?team=x', 400, 'team'],
+    ['POST', '/api/budgets/montly/reset', 404, null],
+    ['POST', '/api/budgets//reset', 404, null],
+    ['GET', '/api/budgets/rolling/reset', 405, null],
+    ['POST', '/api/budgets', 405, null],
+  ])('say what is not understood: %s %s', async (method, path, status, param) => {
+    budgets = [rolling];
+    expect(await ask(path, { method })).toMatchObject([status, { error: { param } }]);
+  });
+
+  it('cannot be told while the books cannot be read', async () => {
+    budgets = [growth];
+    books = { ...books, counters: () => Promise.reject(new GatewayError('overloaded', 'Not now.')) };
+    expect(await ask('/api/budgets')).toMatchObject([503, { error: { code: 'overloaded' } }]);
+  });
+});
 
 describe('a reload', () => {
   it.each([

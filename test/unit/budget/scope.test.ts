@@ -1,17 +1,19 @@
 import { describe, expect, it } from 'vitest';
-import { budgetApplies, budgetValue, counterName } from '../../../src/budget/scope.ts';
+import { budgetApplies, budgetValue } from '../../../src/budget/scope.ts';
 import type { BudgetSubject } from '../../../src/budget/scope.ts';
 import type { ModelFilter } from '../../../src/model-filter.ts';
+import { compileNames } from '../../../src/name-list.ts';
 import { compilePattern } from '../../../src/pattern.ts';
 import { anonymous } from '../../../src/pipeline/settings.ts';
 import type { Budget, BudgetScope } from '../../../src/pipeline/settings.ts';
 import { makeBudget, makeCaller } from '../../fixtures/budget.ts';
-import { makeEntity, makeRoute, makeTarget } from '../../fixtures/exchange.ts';
+import { makeCall, makeEntity, makeRoute, makeTarget } from '../../fixtures/exchange.ts';
 
 const entity = makeEntity({ id: 'x-main', slugs: ['grok-one', 'grok_one'], providerNames: ['grok', 'x-ai'] });
 const subject: BudgetSubject = {
   caller: makeCaller(),
   route: makeRoute({ id: 'generate' }),
+  call: makeCall({ parameters: { user: 'end-user-7' } }),
   target: makeTarget({ entity, model: 'grok-imagine', alias: 'image-prod' }),
 };
 
@@ -28,7 +30,11 @@ describe('budgetApplies', () => {
     ['users', { users: new Set(['alice', 'bob']) }, { users: new Set(['bob']) }],
     ['teams', { teams: new Set(['growth']) }, { teams: new Set() }],
     ['providers', { providers: new Set(['grok']) }, { providers: new Set(['openai']) }],
-    ['providers by another name', { providers: new Set(['x-ai']) }, { providers: new Set(['x-main']) }],
+    ['providers by another name', { providers: new Set(['x-ai']) }, { providers: new Set(['x_ai']) }],
+    ['providers by the id of an entity', { providers: new Set(['x-main']) }, { providers: new Set(['x']) }],
+    ['entities', { entities: new Set(['x-main']) }, { entities: new Set(['grok']) }],
+    ['patterns', { teams: compileNames(['gr.*h']) }, { teams: compileNames(['grow|row.*']) }],
+    ['names that would be patterns too', { users: compileNames(['alice']) }, { users: compileNames(['al.ce']) }],
     ['routes', { routes: new Set(['generate']) }, { routes: new Set(['edit']) }],
     ['bare models', { models: only('grok-.*') }, { models: only('imagine') }],
     ['models by entity', { models: only('x-main/.*') }, { models: only('openai/.*') }],
@@ -71,6 +77,8 @@ describe('budgetValue', () => {
     ['consumer', 'web-app'],
     ['user', 'alice'],
     ['team', 'growth'],
+    ['end_user', 'end-user-7'],
+    ['entity', 'x-main'],
     ['model', 'grok-imagine'],
     ['provider', 'grok'],
     ['route', 'generate'],
@@ -78,37 +86,12 @@ describe('budgetValue', () => {
     expect(budgetValue(makeBudget({ per }), subject)).toBe(value);
   });
 
+  it('is the end user of the header, where there is one, before that of the body', () => {
+    const caller = { ...makeCaller(), endUser: 'from-the-header' };
+    expect(budgetValue(makeBudget({ per: 'end_user' }), { ...subject, caller })).toBe('from-the-header');
+  });
+
   it('is one value for all who have none', () => {
     expect(budgetValue(makeBudget({ per: 'team' }), { ...subject, caller: anonymous })).toBe('(none)');
-  });
-});
-
-describe('counterName', () => {
-  const span = { startMs: Date.parse('2026-11-01'), endMs: Date.parse('2026-12-01') };
-
-  it('names budget, window and value', () => {
-    expect(counterName(makeBudget({ id: 'growth-month', per: 'team' }), 'images', span, 'growth')).toBe(
-      'budget/growth-month/images/month/2026-11-01T00:00:00.000Z/team/growth',
-    );
-    expect(counterName(makeBudget({ window: 'lifetime' }), 'images', { startMs: 0, endMs: Infinity }, undefined)).toBe(
-      'budget/all/images/lifetime/all',
-    );
-  });
-
-  it('is another one for another window or value, and the same for another limit', () => {
-    const budget = makeBudget({ per: 'model' });
-    const name = counterName(budget, 'images', span, 'a/b');
-    expect(counterName({ ...budget, limitImages: 99 }, 'images', span, 'a/b')).toBe(name);
-    expect(counterName(budget, 'images', { ...span, startMs: span.endMs }, 'a/b')).not.toBe(name);
-    expect(counterName({ ...budget, window: 'day' }, 'images', span, 'a/b')).not.toBe(name);
-    expect(counterName(budget, 'images', span, 'a%2Fb')).not.toBe(name);
-    expect(counterName(budget, 'nano_usd', span, 'a/b')).not.toBe(name);
-  });
-
-  it('is one that every store takes, whatever a caller has written as its model', () => {
-    const name = (value: string): string => counterName(makeBudget({ per: 'model' }), 'images', span, value);
-    expect(name('x'.repeat(100_000)).length).toBeLessThan(400);
-    expect(name('x'.repeat(100_000))).not.toBe(name('x'.repeat(99_999)));
-    expect(name('a\ud800')).toMatch(/\/model\/a%EF%BF%BD$/);
   });
 });

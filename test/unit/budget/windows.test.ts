@@ -1,17 +1,17 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createWindowClock, windowAt } from '../../../src/budget/windows.ts';
-import type { BudgetWindow } from '../../../src/pipeline/settings.ts';
+import { createBudgetClock, createWindowClock, windowAt } from '../../../src/budget/windows.ts';
+import type { WindowUnit } from '../../../src/pipeline/settings.ts';
 
 const at = (text: string): number => Date.parse(text);
 
-function span(window: BudgetWindow, timeZone: string, now: string): readonly [string, string] {
+function span(window: WindowUnit, timeZone: string, now: string): readonly [string, string] {
   const { startMs, endMs } = windowAt(window, timeZone, at(now));
   return [new Date(startMs).toISOString(), new Date(endMs).toISOString()];
 }
 
 describe('windowAt', () => {
-  it.each<[BudgetWindow, string, string]>([
+  it.each<[WindowUnit, string, string]>([
     ['hour', '2026-11-18T13:00:00.000Z', '2026-11-18T14:00:00.000Z'],
     ['day', '2026-11-18T00:00:00.000Z', '2026-11-19T00:00:00.000Z'],
     ['week', '2026-11-16T00:00:00.000Z', '2026-11-23T00:00:00.000Z'],
@@ -79,7 +79,7 @@ describe('windowAt', () => {
     expect(span('day', 'Pacific/Apia', '2011-12-30T10:00:00Z')[1]).toBe('2011-12-31T10:00:00.000Z');
   });
 
-  const anyWindow = fc.constantFrom<BudgetWindow>('hour', 'day', 'week', 'month', 'year');
+  const anyWindow = fc.constantFrom<WindowUnit>('hour', 'day', 'week', 'month', 'year');
   const anyZone = fc.constantFrom(...Intl.supportedValuesOf('timeZone'), 'UTC');
   const anyTime = fc.integer({ min: at('1975-01-01'), max: at('2060-01-01') });
 
@@ -135,5 +135,41 @@ describe('createWindowClock', () => {
 
   it('refuses a time zone that does not exist', () => {
     expect(() => createWindowClock('lifetime', 'Europe/Atlantis')).toThrow(RangeError);
+  });
+});
+
+describe('createBudgetClock', () => {
+  it('keeps counters of the calendar for a day, and those of a lifetime for ever', () => {
+    const now = at('2026-11-18T13:37:11Z');
+    expect(createBudgetClock('day', 'UTC')(now)).toEqual({
+      startMs: at('2026-11-18'),
+      endMs: at('2026-11-19'),
+      bucket: undefined,
+      forgottenAtMs: at('2026-11-20'),
+    });
+    expect(createBudgetClock('lifetime', 'UTC')(now)).toMatchObject({ bucket: undefined, forgottenAtMs: undefined });
+  });
+
+  it('counts what was used for as long as a rolling window is, and for at most a sixtieth longer', () => {
+    const rollingSpans = fc.integer({ min: 1_000, max: 315_360_000_000 });
+    const times = fc.integer({ min: at('2020-01-01'), max: at('2080-01-01') });
+    fc.assert(
+      fc.property(rollingSpans, times, fc.double({ min: 0, max: 1, noNaN: true }), (rollingMs, usedAt, fraction) => {
+        const clock = createBudgetClock({ rollingMs }, 'UTC');
+        const { bucket, forgottenAtMs = 0 } = clock(usedAt);
+        if (bucket === undefined) throw new Error('no bucket');
+        expect(bucket.startMs <= usedAt && usedAt < bucket.endMs).toBe(true);
+        const counts = (now: number): boolean => bucket.startMs >= clock(now).startMs;
+        expect(counts(usedAt + Math.floor(rollingMs * fraction))).toBe(true);
+        expect(counts(usedAt + rollingMs + Math.ceil(rollingMs / 60))).toBe(false);
+        expect(counts(forgottenAtMs)).toBe(false);
+      }),
+    );
+  });
+
+  it('begins parts at the same time for everybody, and counts those of clocks that are ahead', () => {
+    const clock = createBudgetClock({ rollingMs: 3_600_000 }, 'UTC');
+    expect(clock(at('2026-11-18T13:37:11Z')).bucket).toEqual(clock(at('2026-11-18T13:37:59Z')).bucket);
+    expect(clock(at('2026-11-18T13:37:59Z')).endMs).toBe(Infinity);
   });
 });

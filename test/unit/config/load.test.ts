@@ -50,14 +50,14 @@ describe('a valid file', () => {
     expect(config.routes[0]?.max_size_upload).toBe(100 * 1024 * 1024);
     expect(config.pipelines['images']?.[0]).toEqual({ plugin: 'authenticate', enabled: true, config: {} });
     expect(config.aliases['prod']?.targets).toEqual([
-      { target: 'main/gpt-image-2', weight: 3 },
-      { target: 'box/some/model', weight: 1 },
+      { target: 'main/gpt-image-2', weight: 3, priority: 0 },
+      { target: 'box/some/model', weight: 1, priority: 0 },
     ]);
   });
 
   it('has the defaults of stages and providers filled in, nested stages included', async () => {
     const { config } = accepted(await loadConfig({ path: join(validFolder, 'everything.yaml'), env: {}, definitions }));
-    expect(config.pipelines['images']?.[7]?.config).toMatchObject({
+    expect(config.pipelines['images']?.[8]?.config).toMatchObject({
       stages: [
         { plugin: 'provider-transform', enabled: true, config: {} },
         { plugin: 'dispatch', config: { max_reply_bytes: 1024 * 1024 } },

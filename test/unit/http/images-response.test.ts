@@ -3,9 +3,11 @@ import { describe, expect, it } from 'vitest';
 import { renderImages } from '../../../src/http/images-response.ts';
 import type { ImagePayload } from '../../../src/images/payload.ts';
 import type { ImageAnswer } from '../../../src/pipeline/result.ts';
+import type { CountedBudget } from '../../../src/pipeline/exchange.ts';
 import { makeAttempt } from '../../fixtures/exchange.ts';
 import { jpeg, png, randomPng, sha256, webp } from '../../fixtures/pictures.ts';
 import { answerOf, base64, contextOf, fakeBlobs, hostIn, json, rendered, spooled, textOf } from './rendering.ts';
+import { recordingLog, type RecordingLog } from '../runtime/recording-log.ts';
 
 const picture = png();
 const link = (url: string): ImagePayload => ({ kind: 'link', url, trust: 'response' });
@@ -109,11 +111,55 @@ describe('an images response as JSON', () => {
     expect(told.extra).toEqual({
       routing: {
         attempts: [
-          { provider: 'openai', entity: 'main', model: 'gpt-image-2', status: 503 },
-          { provider: 'sandbox', entity: 'second', model: 'm' },
+          { provider: 'openai', entity: 'main', model: 'gpt-image-2', region: null, status: 503 },
+          { provider: 'sandbox', entity: 'second', model: 'm', region: null, status: null },
         ],
       },
     });
+  });
+});
+
+describe('the budgets of an answer', () => {
+  const budget: CountedBudget = {
+    id: 'growth-month',
+    per: 'team',
+    value: 'growth',
+    unit: 'images',
+    limit: 10,
+    windowEndMs: Date.parse('2026-12-01'),
+    used: () => Promise.resolve(12),
+  };
+  const told = async (budgets: readonly CountedBudget[], log?: RecordingLog): Promise<unknown> => {
+    const context = { budgets, ...(log === undefined ? {} : { log }) };
+    return JSON.parse((await rendered(answerOf(bytes(picture)), { extras: ['budget'] }, context)).text).budget;
+  };
+
+  it('are told with what is used and what remains', async () => {
+    const dollars = { ...budget, unit: 'usd', limit: 2_000_000_000, used: () => Promise.resolve(1) };
+    const forAll = { ...dollars, id: 'all', per: undefined, value: undefined, windowEndMs: Infinity };
+    expect(await told([budget, forAll])).toEqual([
+      {
+        id: 'growth-month',
+        per: 'team',
+        value: 'growth',
+        unit: 'images',
+        used: 12,
+        limit: 10,
+        remaining: 0,
+        window_end: '2026-12-01T00:00:00.000Z',
+      },
+      { id: 'all', unit: 'usd', used: '0.000000001', limit: '2', remaining: '1.999999999', window_end: null },
+    ]);
+  });
+
+  it('are those alone that count what was tried', async () => {
+    expect(await told([{ ...budget, used: () => Promise.resolve(undefined) }])).toEqual([]);
+  });
+
+  it('are left out when they cannot be told, and the pictures go out', async () => {
+    const log = recordingLog();
+    expect(await told([{ ...budget, used: () => Promise.reject(new Error('no')) }], log)).toBeUndefined();
+    expect(log.lines).toMatchObject([{ level: 'error', message: 'an answer goes out without its budgets' }]);
   });
 });
 

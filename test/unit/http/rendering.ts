@@ -9,7 +9,7 @@ import { isJsonObject } from '../../../src/json.ts';
 import type { ImagesResponse } from '../../../src/pipeline/response.ts';
 import { completeResult, type ImageAnswer, type ImageEvent } from '../../../src/pipeline/result.ts';
 import type { Clock } from '../../../src/pipeline/stage.ts';
-import { makeCall } from '../../fixtures/exchange.ts';
+import { makeCall, silentLog } from '../../fixtures/exchange.ts';
 
 /** What the caller wants when it says nothing. */
 export const json: ImagesResponse = {
@@ -112,6 +112,8 @@ export function contextOf(given: Partial<RenderContext> = {}): RenderContext {
   return {
     call: makeCall(),
     attempts: [],
+    budgets: [],
+    log: silentLog,
     elapsedMs: 0,
     nowSeconds: 1_763_123_456,
     host: hostIn(fakeBlobs()),

@@ -51,6 +51,8 @@ describe('a service', () => {
     const { headers, body: received } = judge.last('/webhook');
     const wanted = createHmac('sha256', key).update('req_1:ours.1800000000.').update(received).digest('base64');
     expect(headers['webhook-signature']).toBe(`v1,${wanted}`);
+    const inOne = createHmac('sha256', key).update('1800000000.').update(received).digest('hex');
+    expect(headers['x-pinhole-signature']).toBe(`t=1800000000,v1=${inOne}`);
     expect(received.byteLength).toBeGreaterThan(bytes.byteLength);
   });
 
@@ -72,6 +74,20 @@ describe('a service', () => {
     controller.abort(reason);
     await expect(asked).rejects.toBe(reason);
     never.resolve();
+  });
+
+  it('is told something, once, and need not say anything to it', async () => {
+    const before = judge.requests.length;
+    judge.next({ status: 204, body: '' });
+    await service.tell(question({ news: 1 }), live);
+    judge.next({ body: 'ok' });
+    await service.tell(question({ news: 2 }), live);
+    expect(judge.last('/webhook').document).toEqual({ news: 2 });
+    judge.next({ status: 500 });
+    await expect(service.tell(question({ news: 3 }), live)).rejects.toThrow(/status 500/);
+    judge.next({ cut: 'before_headers' });
+    await expect(service.tell(question({ news: 4 }), live)).rejects.toBeInstanceOf(ServiceFailure);
+    expect(judge.requests.length).toBe(before + 4);
   });
 
   it('is on its own origin only', async () => {

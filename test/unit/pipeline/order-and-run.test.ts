@@ -65,7 +65,7 @@ function running(): RunningExchange {
 function compiled(pipeline: readonly SketchedStage[]): ReturnType<typeof compilePipeline> {
   const stages = new Map<string, AnyStage>();
   const files = pipeline.map((sketch) => toFile(sketch, stages));
-  const registry: Registry = { ...createRegistry({ stores: [], blobStores: [] }), stages };
+  const registry: Registry = { ...createRegistry({ stores: [], limiters: [], blobStores: [] }), stages };
   const report = (pointer: string, message: string): never => {
     throw new Error(`${pointer} ${message}`);
   };

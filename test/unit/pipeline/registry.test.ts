@@ -3,13 +3,13 @@ import { createRegistry, extendRegistry } from '../../../src/pipeline/registry.t
 import { defineStage, type AnyStage } from '../../../src/pipeline/stage.ts';
 import { defineProvider, type ProviderDefinition } from '../../../src/providers/provider.ts';
 import { blobStores } from '../../../src/blobs/index.ts';
-import { stores } from '../../../src/stores/index.ts';
+import { limiters, stores } from '../../../src/stores/index.ts';
 
 describe('a registry', () => {
   it('has stages and providers by name, providers by their aliases too, and stores by scheme', () => {
     const grok = provider('grok', ['x-ai']);
     const parse = stage('parse');
-    const registry = createRegistry({ stages: [parse], providers: [grok], stores, blobStores });
+    const registry = createRegistry({ stages: [parse], providers: [grok], stores, limiters, blobStores });
     expect([...registry.stages]).toEqual([['parse', parse]]);
     expect([...registry.providers]).toEqual([
       ['grok', grok],
@@ -20,7 +20,7 @@ describe('a registry', () => {
   });
 
   it('is not changed by what extends it', () => {
-    const base = createRegistry({ stages: [stage('parse')], stores, blobStores });
+    const base = createRegistry({ stages: [stage('parse')], stores, limiters, blobStores });
     const extended = extendRegistry(base, { stages: [stage('watermark')], providers: [provider('local')] });
     expect([...base.stages.keys(), ...base.providers.keys()]).toEqual(['parse']);
     expect([...extended.stages.keys(), ...extended.providers.keys()]).toEqual(['parse', 'watermark', 'local']);
@@ -37,6 +37,7 @@ describe('a registry', () => {
       stages: [stage('parse')],
       providers: [provider('grok', ['x-ai'])],
       stores,
+      limiters,
       blobStores,
     });
     expect(() => extendRegistry(base, extension)).toThrow(message);

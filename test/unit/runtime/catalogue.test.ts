@@ -186,13 +186,19 @@ describe('aliases', () => {
       },
     });
     expect([...catalogue.aliases.values()]).toEqual([
-      { name: 'test/test', strategy: 'failover', targets: [{ entityId: 'sandbox', model: 'sandbox-1', weight: 1 }] },
+      {
+        name: 'test/test',
+        strategy: 'failover',
+        sticky: undefined,
+        targets: [{ entityId: 'sandbox', model: 'sandbox-1', weight: 1, priority: 0 }],
+      },
       {
         name: 'mixed',
         strategy: 'weighted',
+        sticky: undefined,
         targets: [
-          { entityId: 'sandbox', model: 'black-forest-labs/flux', weight: 3 },
-          { entityId: 'sandbox', model: 'b', weight: 1 },
+          { entityId: 'sandbox', model: 'black-forest-labs/flux', weight: 3, priority: 0 },
+          { entityId: 'sandbox', model: 'b', weight: 1, priority: 0 },
         ],
       },
     ]);
@@ -271,7 +277,7 @@ describe('consumers', () => {
 });
 
 describe('budgets', () => {
-  it('have their scope as sets and patterns, and none for what the file leaves out', async () => {
+  it('have their scope as names and patterns, and none for what the file leaves out', async () => {
     const { catalogue } = await compiled({
       consumers: ['growth', 'growth-eu'].map((team) => ({ id: team, key: `key of ${team}`, team })),
       budgets: [
@@ -283,11 +289,20 @@ describe('budgets', () => {
           scope: { teams: ['growth', 'growth-eu'], models: ['sandbox/.*'] },
           per: 'team',
           on_exceed: 'warn',
+          alert_at: [100, 80],
           abandoned: 'release',
         },
+        { id: 'rolling', limit: { images: 5 }, rolling: '30d' },
       ],
+      alerts: {
+        webhook: { url: 'https://hooks.test/a', secret: 'a-secret-of-16-letters', headers: { 'X-Key': 'abc' } },
+      },
     });
-    const [budget] = catalogue.budgets;
+    const [budget, rolling] = catalogue.budgets;
+    expect(rolling).toMatchObject({ window: { rollingMs: 30 * 86_400_000 }, alertAt: [] });
+    expect(catalogue.alertWebhook).toMatchObject({ url: 'https://hooks.test/a', timeoutMs: 10_000 });
+    expect(catalogue.alertWebhook?.secret?.reveal()).toBe('a-secret-of-16-letters');
+    expect(catalogue.alertWebhook?.headers['x-key']?.reveal()).toBe('abc');
     expect(budget).toMatchObject({
       id: 'growth',
       limitImages: 5,
@@ -295,16 +310,12 @@ describe('budgets', () => {
       timeZone: 'Europe/Berlin',
       per: 'team',
       onExceed: 'warn',
+      alertAt: [80, 100],
       abandoned: 'release',
     });
-    const { models, ...sets } = budget?.scope ?? { models: undefined };
-    expect(sets).toEqual({
-      consumers: undefined,
-      users: undefined,
-      teams: new Set(['growth', 'growth-eu']),
-      providers: undefined,
-      routes: undefined,
-    });
+    const { models, teams, ...others } = budget?.scope ?? { models: undefined, teams: undefined };
+    expect(Object.values(others)).toEqual([undefined, undefined, undefined, undefined, undefined]);
+    expect(['growth', 'growth-eu', 'growth-us'].map((team) => teams?.has(team))).toEqual([true, true, false]);
     expect(models && [filterAllows(models, ['sandbox/a']), filterAllows(models, ['a'])]).toEqual([true, false]);
   });
 });

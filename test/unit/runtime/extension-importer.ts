@@ -14,7 +14,7 @@ export interface Imported {
   readonly problems: readonly { readonly pointer: string; readonly message: string }[];
 }
 
-const builtIn = createRegistry({ stores: [], blobStores: [] });
+const builtIn = createRegistry({ stores: [], limiters: [], blobStores: [] });
 
 parentPort?.on('message', (files: readonly ExtensionFile[]) => {
   void importExtensions(files, builtIn).then(({ registry, problems }) => {

@@ -25,7 +25,7 @@ function start(sweep: (bounds: SweepBounds) => Promise<SweepResult>) {
     },
   };
   const log = recordingLog();
-  const sweeper = startImageSweeper({ blobs, clock, log });
+  const sweeper = startImageSweeper({ blobs, what: 'images', clock, log });
   return {
     sweeper,
     log,

@@ -8,7 +8,7 @@ import { openServices } from '../../../src/runtime/services.ts';
 import { makeStageEnv, silentLog } from '../../fixtures/exchange.ts';
 import { loadFile } from './config-file.ts';
 
-/** Opens the services of one file after another, and tells what became of their places for pictures. */
+/** Opens the services of one file after another, and tells what became of their places for pictures and for answers. */
 function bench() {
   const resources = createResources(silentLog);
   const env = makeStageEnv();
@@ -41,7 +41,7 @@ function bench() {
     sweeps,
     async open(given: Readonly<Record<string, unknown>>) {
       const lease = resources.lease();
-      const { blobs } = await openServices({
+      const { blobs, answers } = await openServices({
         config: await loadFile(given, registry),
         registry,
         lease,
@@ -49,10 +49,11 @@ function bench() {
         log: silentLog,
         forward: env.forward,
         services: env.services,
+        alerts: env.alerts,
         createPictureFetcher: () => env.pictures,
         spoolDirectory: '/nonexistent',
       });
-      return { blobs, lease };
+      return { blobs, answers, lease };
     },
   };
 }
@@ -67,9 +68,9 @@ describe('the place for pictures', () => {
     const second = await open({ images: bucket, images_credentials: keys, logging: { level: 'warn' } });
     expect(second.blobs).toBe(first.blobs);
     await first.lease.release();
-    expect([opened.map(({ closed }) => closed), sweeps.size]).toEqual([[false], 1]);
+    expect([opened.map(({ closed }) => closed), sweeps.size]).toEqual([[false, false], 2]);
     await second.lease.release();
-    expect([opened.map(({ closed }) => closed), sweeps.size]).toEqual([[true], 0]);
+    expect([opened.map(({ closed }) => closed), sweeps.size]).toEqual([[true, true], 0]);
   });
 
   it.each([
@@ -81,23 +82,33 @@ describe('the place for pictures', () => {
     const first = await open({ images: bucket, images_credentials: keys });
     const second = await open(given);
     expect(second.blobs).not.toBe(first.blobs);
-    expect(sweeps.size).toBe(2);
+    expect(sweeps.size).toBe(4);
     await first.lease.release();
-    expect([opened.map(({ closed }) => closed), sweeps.size]).toEqual([[true, false], 1]);
+    expect([opened.map(({ closed }) => closed), sweeps.size]).toEqual([[true, true, false, false], 2]);
   });
 
   it('gets the keys as secrets, and none where there are none', async () => {
     const { open, opened } = bench();
     await open({ images: bucket, images_credentials: { ...keys, session_token: '' } });
     await open({ images: 'file:/pictures' });
-    const [first, second] = opened.map(({ settings }) => settings.credentials);
+    const pictures = opened.filter(({ settings }) => settings.part === undefined);
+    const [first, second] = pictures.map(({ settings }) => settings.credentials);
     expect(first?.secretAccessKey.reveal()).toBe(keys.secret_access_key);
     expect(first?.sessionToken).toBeUndefined();
     expect(JSON.stringify(first)).not.toContain(keys.secret_access_key);
     expect(second).toBeUndefined();
-    expect(opened.map(({ location }) => location)).toEqual([
+    expect(pictures.map(({ location }) => location)).toEqual([
       '//pictures/hosted?region=eu-central-1',
       expect.stringMatching(/\/pictures$/),
     ]);
+  });
+
+  it('has a part of its own for answers, with the same keys', async () => {
+    const { open, opened } = bench();
+    const { blobs, answers } = await open({ images: bucket, images_credentials: keys });
+    expect(answers).not.toBe(blobs);
+    expect(opened.map(({ settings: { part } }) => part)).toEqual([undefined, 'answers']);
+    expect(opened[1]?.location).toBe(opened[0]?.location);
+    expect(opened[1]?.settings.credentials?.secretAccessKey.reveal()).toBe(keys.secret_access_key);
   });
 });

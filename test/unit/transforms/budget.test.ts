@@ -166,6 +166,43 @@ describe('reserving', () => {
     expect(await read('all', 'team/design')).toEqual({ settled: 0, held: 1 });
   });
 
+  it('counts what was used in the time that has just passed, where the window rolls', async () => {
+    const handle = createStage([makeBudget({ window: { rollingMs: 60 * 60_000 }, per: 'team' })]);
+    const passMinutes = (minutes: number): number => (nowMs += minutes * 60_000);
+    await call(handle, { n: 4 }, [{ images: 4 }]);
+    passMinutes(30);
+    await call(handle, { n: 5 }, [{ images: 5 }]);
+    passMinutes(29);
+    await expect(handle(request({ n: 2 }))).rejects.toMatchObject({
+      code: 'budget_exceeded',
+      message: 'The budget `all` has no room for this call of 2 images: 9 of 10 are used. It counts the last 1h.',
+    });
+    await handle(request({ n: 10, caller: makeCaller({ team: 'design' }) }));
+    passMinutes(2);
+    await call(handle, { n: 5 }, [{ images: 5 }]);
+    await expect(handle(request())).rejects.toThrow(/10 of 10/);
+    passMinutes(30);
+    await handle(request({ n: 5 }));
+    await expect(handle(request())).rejects.toThrow(/10 of 10/);
+  });
+
+  it('holds by a new limit for what was used before', async () => {
+    await call(createStage([makeBudget({ limitImages: 10 })]), { n: 8 }, [{ images: 8 }]);
+    await expect(createStage([makeBudget({ limitImages: 8 })])(request())).rejects.toThrow(/8 of 8/);
+    await createStage([makeBudget({ limitImages: 9 })])(request());
+  });
+
+  it('starts from zero when its windows or its values change, and finds its counters again when they change back', async () => {
+    const full = createStage([makeBudget()]);
+    await call(full, { n: 10 }, [{ images: 10 }]);
+    for (const changed of [{ window: 'day' }, { window: { rollingMs: 86_400_000 } }, { per: 'team' }] as const) {
+      const handle = createStage([makeBudget(changed)]);
+      await call(handle, { n: 10 }, [{ images: 10 }]);
+      await expect(handle(request())).rejects.toThrow(/10 of 10/);
+    }
+    await expect(createStage([makeBudget()])(request())).rejects.toThrow(/10 of 10/);
+  });
+
   it('lets exactly as many of many concurrent calls pass as there is room for, whatever becomes of them', async () => {
     const handle = createStage([makeBudget({ limitImages: 25 })]);
     const outcomes = await Promise.allSettled(Array.from({ length: 500 }, () => call(handle, {}, [{ images: 1 }])));
@@ -230,6 +267,87 @@ describe('reserving', () => {
   });
 });
 
+describe('alerts', () => {
+  const alertWebhook = { url: 'https://hooks.test/', headers: {}, secret: undefined, timeoutMs: 1_000 };
+
+  function createAlerting(budgets: readonly Budget[]): { readonly handle: Handle; readonly posted: unknown[] } {
+    const posted: unknown[] = [];
+    const alerts = { post: (...[, , document]: Parameters<StageEnv['alerts']['post']>) => void posted.push(document) };
+    const env = makeStageEnv({ store, clock, log, alerts, catalogue: { budgets, alertWebhook } });
+    const handle = budgetStage.create({}, env);
+    return { handle: async (exchange) => void (await handle(exchange)), posted };
+  }
+
+  it('are raised of what was used, when it is settled', async () => {
+    const { handle, posted } = createAlerting([makeBudget({ alertAt: [80] })]);
+    const exchange = request({ n: 9 });
+    await handle(exchange);
+    expect(posted).toEqual([]);
+    exchange.attempts.push(makeAttempt({ images: 7 }));
+    await exchange.finish();
+    expect(posted).toEqual([]);
+    await call(handle, { n: 1 }, [{ images: 1 }]);
+    expect(posted).toMatchObject([{ budget: 'all', threshold: 80, used: 8, reason: 'used' }]);
+  });
+
+  it('are raised by a call that is refused, of the budget that refused it', async () => {
+    const { handle, posted } = createAlerting([
+      makeBudget({ id: 'wide', limitImages: 100, alertAt: [100] }),
+      makeBudget({ id: 'narrow', alertAt: [80, 100] }),
+    ]);
+    const exchange = request({ n: 11 });
+    await expect(handle(exchange)).rejects.toThrow(/narrow/);
+    await exchange.finish({ kind: 'failed', status: 429 });
+    expect(posted).toMatchObject([{ budget: 'narrow', threshold: 100, percent: 0, reason: 'refused' }]);
+  });
+
+  it('wait for the books to be there again', async () => {
+    const { handle, posted } = createAlerting([makeBudget({ alertAt: [80] })]);
+    const { read: readCounter } = store;
+    let failures = 1;
+    store.read = (...given) => {
+      failures -= 1;
+      return failures < 0 ? readCounter(...given) : Promise.reject(new GatewayError('overloaded', 'Not now.'));
+    };
+    await call(handle, { n: 8 }, [{ images: 8 }]);
+    expect(posted).toEqual([]);
+    pauses.shift()?.end();
+    await expect.poll(() => posted).toMatchObject([{ threshold: 80 }]);
+    expect(await readCounter(`budget/all/${month}/all`)).toEqual({ settled: 8, held: 0 });
+  });
+});
+
+describe('telling how budgets stand', () => {
+  it('counts what this call has come to by now, and the most that others may come to', async () => {
+    const handle = createStage([makeBudget({ id: 'team', per: 'team' })]);
+    await call(handle, { n: 2 }, [{ images: 2 }]);
+    await handle(request({ n: 3 }));
+    const exchange = request({ n: 4 });
+    await expect(handle(exchange)).resolves.toBeUndefined();
+    exchange.attempts.push(makeAttempt({ images: 1 }));
+    const [counted, ...others] = exchange.budgets;
+    expect(counted).toMatchObject({ id: 'team', per: 'team', value: 'growth', unit: 'images', limit: 10 });
+    expect(counted?.windowEndMs).toBe(Date.parse('2026-12-01'));
+    expect(await counted?.used()).toBe(2 + 3 + 1);
+    expect(others).toEqual([]);
+  });
+
+  it('is about those budgets alone that count a target which was tried', async () => {
+    const grok = { models: { include: [compilePattern('grok-.*')], exclude: [] } };
+    const handle = createStage([makeBudget(), makeBudget({ id: 'grok', scope: grok })]);
+    const exchange = request({ candidates: [main, second] });
+    await handle(exchange);
+    exchange.attempts.push(makeAttempt());
+    expect(await Promise.all(exchange.budgets.map(({ used }) => used()))).toEqual([1, undefined]);
+  });
+
+  it('says nothing when nothing could be reserved', async () => {
+    const exchange = request({ n: 11 });
+    await expect(createStage([makeBudget()])(exchange)).rejects.toThrow(/no room/);
+    expect(exchange.budgets).toEqual([]);
+  });
+});
+
 describe('settling', () => {
   const ends = { failed: { kind: 'failed', status: 502 }, aborted: { kind: 'aborted', status: 499 } } as const;
 
@@ -254,6 +372,12 @@ describe('settling', () => {
     await call(createStage(budgets), { n: 2 }, [lost], ends.aborted);
     expect(await read('kind')).toEqual({ settled: 0, held: 0 });
     expect(await read('strict')).toEqual({ settled: 2, held: 0 });
+  });
+
+  it('counts what the provider had begun to answer when the client left, whatever is let go of', async () => {
+    const begun = { status: 200, images: undefined, answeredAtMs: 1 };
+    await call(createStage([makeBudget({ abandoned: 'release' })]), { n: 2 }, [begun], ends.aborted);
+    expect(await read()).toEqual({ settled: 2, held: 0 });
   });
 
   it('counts an answer that was lost before the try which the client abandoned', async () => {

@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { errorTable, GatewayError, type ErrorCode } from '../../../src/errors.ts';
+import type { FallbackConfig } from '../../../src/generated/stages/fallback.ts';
 import type { Target } from '../../../src/pipeline/settings.ts';
 import type { NestedPipeline } from '../../../src/pipeline/stage.ts';
 import { fallback } from '../../../src/transforms/fallback.ts';
 import { filledBy, makeEntity, makeExchange, makeStageEnv, makeTarget } from '../../fixtures/exchange.ts';
+import { fallbackConfig } from '../../fixtures/fallback-config.ts';
 import { recordingLog } from '../runtime/recording-log.ts';
 
 const candidates = ['first', 'second', 'third'].map((id) => makeTarget({ entity: makeEntity({ id }) }));
@@ -28,12 +30,20 @@ function nestedWith(
   };
 }
 
-const run = async (nested: NestedPipeline, given: Parameters<typeof makeExchange>[1] = {}): Promise<Target> => {
+const run = async (
+  nested: NestedPipeline,
+  given: Parameters<typeof makeExchange>[1] = {},
+  config: Partial<FallbackConfig> = {},
+): Promise<Target> => {
   const exchange = makeExchange({ candidates, target: candidates[0] ?? makeTarget() }, given);
-  return (await filledBy(fallback.create({}, makeStageEnv(), nested)(exchange))).target;
+  return (await filledBy(fallback.create(fallbackConfig(config), makeStageEnv(), nested)(exchange))).target;
 };
 
 describe('fallback', () => {
+  it('takes by default what the table calls curable', () => {
+    expect([...fallbackConfig().on, 'no_healthy_target'].toSorted()).toEqual(curable.toSorted());
+  });
+
   it('is content with the first candidate that answers', async () => {
     const nested = nestedWith([]);
     expect(await run(nested)).toBe(first);

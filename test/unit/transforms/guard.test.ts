@@ -29,6 +29,7 @@ function surroundings(): { readonly env: StageEnv; readonly asked: unknown[]; re
     services: {
       connect: () => ({
         ask: async ({ body }) => (asked.push(body), { allow: true }),
+        tell: () => Promise.reject(new Error('This test did not expect to tell a service.')),
         close: () => Promise.resolve(),
       }),
     },

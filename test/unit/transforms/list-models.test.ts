@@ -30,9 +30,10 @@ const entities: readonly Entity[] = [
 const alias = (name: string, entityId: string, model: string): Alias => ({
   name,
   strategy: 'failover',
+  sticky: undefined,
   targets: [
-    { entityId: 'inactive', model: 'gemini', weight: 1 },
-    { entityId, model, weight: 1 },
+    { entityId: 'inactive', model: 'gemini', weight: 1, priority: 0 },
+    { entityId, model, weight: 1, priority: 0 },
   ],
 });
 const aliases = [

@@ -4,6 +4,7 @@ import type { Caller } from '../../../src/pipeline/settings.ts';
 import { anonymous } from '../../../src/pipeline/settings.ts';
 import { ConfigError, type StageEnv } from '../../../src/pipeline/stage.ts';
 import { createResources } from '../../../src/runtime/resources.ts';
+import { createProcessLimiter } from '../../../src/stores/process-limiter.ts';
 import { rateLimit } from '../../../src/transforms/rate-limit.ts';
 import { makeCaller } from '../../fixtures/budget.ts';
 import {
@@ -27,7 +28,8 @@ function config(top: Partial<RateLimitFile>, ...limits: readonly Partial<RateLim
 function surroundings() {
   const clock = { nowMs: 0 };
   const { use } = createResources(silentLog).lease();
-  const env: StageEnv = makeStageEnv({ share: use, clock: { ...makeStageEnv().clock, monotonic: () => clock.nowMs } });
+  const limiter = createProcessLimiter({ clock: { ...makeStageEnv().clock, monotonic: () => clock.nowMs } });
+  const env: StageEnv = makeStageEnv({ share: use, limiter });
   return { clock, env };
 }
 
@@ -111,6 +113,21 @@ describe('a limit on requests', () => {
     expect(await letIn('user')).toBe('x.xx...');
     expect(await letIn('team')).toBe('x..x...');
     expect(await letIn('global')).toBe('x......');
+  });
+
+  it('counts routes apart', async () => {
+    const { env } = surroundings();
+    const limit = config({ requests: 1, per: 'route' });
+    const letIn = async (id: string): Promise<unknown> => {
+      const route = makeRoute({ id });
+      const exchange = makeExchange({ caller: makeCaller() }, { route });
+      return Promise.resolve(rateLimit.create(limit, { ...env, route })(exchange)).then(
+        () => 'ok',
+        (error: unknown) => error,
+      );
+    };
+    expect([await letIn('generate'), await letIn('edit')]).toEqual(['ok', 'ok']);
+    expect(await letIn('edit')).toMatchObject({ code: 'rate_limit_exceeded' });
   });
 
   it('counts addresses by what one subscriber has', async () => {
@@ -280,6 +297,7 @@ describe('what a config needs', () => {
     ['an entry without a limit', config({ requests: 1 }, { per: 'ip' }), '/limits/0'],
     ['a burst of two things', config({ requests: 1, images: 2, burst: 3 }), '/burst'],
     ['a burst of nothing', config({ requests: 1 }, { concurrency: 2, burst: 3 }), '/limits/0/burst'],
+    ['a burst that outlives everybody', config({ requests: 1, window: 86_400_000, burst: 1_000_000 }), '/burst'],
     ['a burst without a limit', config({ burst: 2 }, { requests: 1 }), ''],
   ])('%s is refused', (_, wrong, pointer) => {
     const { env } = surroundings();

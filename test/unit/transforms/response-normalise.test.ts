@@ -54,6 +54,7 @@ interface Given {
   readonly model?: string;
   readonly extras?: ImagesResponse['extras'];
   readonly strip?: boolean;
+  readonly query?: string;
   readonly env?: Parameters<typeof makeStageEnv>[0];
 }
 
@@ -81,7 +82,7 @@ async function normalise(
       target: makeTarget({ entity, model: given.model ?? 'gpt-image-2' }),
       reply: replies.map((reply, index) => makeAnswered(reply, { attempt: index + 1 })),
     },
-    { attempts, route: makeRoute(given.route) },
+    { attempts, route: makeRoute(given.route), request: { query: new URLSearchParams(given.query) } },
   );
   const env = makeStageEnv({ route: makeRoute(given.route), ...given.env });
   const { result, response } = await filledBy(
@@ -202,8 +203,11 @@ describe('response-normalise', () => {
     expect(attempts[1]).toMatchObject({ images: 0 });
   });
 
-  it('leaves it open what is to be paid for an answer that broke off', async () => {
-    const broken = new GatewayError('upstream_error', 'The connection broke.');
+  it.each([
+    ['broke off', 'upstream_error'],
+    ['is longer than is read, or badly compressed', 'upstream_invalid_response'],
+  ] as const)('leaves it open what is to be paid for an answer that %s', async (_, code) => {
+    const broken = new GatewayError(code, 'The connection broke.');
     const replies = [arriving([Buffer.from('{"data":[{"b64_json":"aGk')], broken)];
     const attempts = begin(replies);
     await expect(normalise(replies, {}, attempts)).rejects.toBe(broken);
@@ -291,6 +295,12 @@ describe('response-normalise', () => {
       ],
       ['as links', { call: { responseFormat: 'url' } }, { form: 'url', passThrough: false }],
       ['as events', { call: { stream: true } }, { framing: 'events', passThrough: false }],
+      [
+        'with what the caller asks for in its query',
+        { query: 'embed_costs=true&embed_budget=true', extras: ['latency', 'cost'] },
+        { extras: ['latency', 'cost', 'budget'], passThrough: false },
+      ],
+      ['with nothing that the caller does not mean', { query: 'embed_budget=1' }, { extras: [], passThrough: true }],
       ['with extras', { extras: ['latency', 'routing'] }, { extras: ['latency', 'routing'], passThrough: false }],
       [
         'as links from a model that gives links',

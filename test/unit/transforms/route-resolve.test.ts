@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ImageCall } from '../../../src/pipeline/call.ts';
-import type { Alias, Catalogue, Entity, Target } from '../../../src/pipeline/settings.ts';
+import { anonymous, type Alias, type Catalogue, type Entity, type Target } from '../../../src/pipeline/settings.ts';
 import type { StageEnv } from '../../../src/pipeline/stage.ts';
 import type { Provider } from '../../../src/providers/provider.ts';
 import { createResolver, routeResolve } from '../../../src/transforms/route-resolve.ts';
@@ -36,17 +36,17 @@ const entities: readonly Entity[] = [
 ];
 
 const targets = [
-  { entityId: 'grok-main', model: 'grok-imagine', weight: 1 },
-  { entityId: 'elsewhere', model: 'photon-1', weight: 5 },
-  { entityId: 'openai-main', model: 'gpt-image-2', weight: 3 },
+  { entityId: 'grok-main', model: 'grok-imagine', weight: 1, priority: 0 },
+  { entityId: 'elsewhere', model: 'photon-1', weight: 5, priority: 0 },
+  { entityId: 'openai-main', model: 'gpt-image-2', weight: 3, priority: 0 },
 ];
 const aliases: readonly Alias[] = [
-  { name: 'image-prod', strategy: 'failover', targets },
-  { name: 'in-turn', strategy: 'round_robin', targets },
-  { name: 'by-weight', strategy: 'weighted', targets },
-  { name: 'grok-main/fast', strategy: 'failover', targets: targets.slice(2) },
-  { name: 'grok-main###fast', strategy: 'failover', targets: targets.slice(2) },
-  { name: 'far-away', strategy: 'failover', targets: targets.slice(1, 2) },
+  { name: 'image-prod', strategy: 'failover', sticky: undefined, targets },
+  { name: 'in-turn', strategy: 'round_robin', sticky: undefined, targets },
+  { name: 'by-weight', strategy: 'weighted', sticky: undefined, targets },
+  { name: 'grok-main/fast', strategy: 'failover', sticky: undefined, targets: targets.slice(2) },
+  { name: 'grok-main###fast', strategy: 'failover', sticky: undefined, targets: targets.slice(2) },
+  { name: 'far-away', strategy: 'failover', sticky: undefined, targets: targets.slice(1, 2) },
 ];
 
 const route = makeRoute({ refs: ['openai-main', 'gemini-main', 'hive-main', 'grok-main', 'grok-spare'] });
@@ -152,11 +152,17 @@ describe('route-resolve', () => {
               inactiveNames: new Set(given.inactiveNames),
             },
           }).catalogue,
-          (alias) => alias.targets,
+          (_alias, choices) => choices,
         );
         const expected = byTheBook(asked, refs, given);
-        if (expected === undefined) expect(() => resolver(asked, 'generation')).toThrow('does not exist');
-        else expect(resolver(asked, 'generation').map(named)).toEqual([expected]);
+        if (expected === undefined)
+          expect(() => resolver(asked, { call: makeCall(), caller: anonymous, takesTurn: true })).toThrow(
+            'does not exist',
+          );
+        else
+          expect(resolver(asked, { call: makeCall(), caller: anonymous, takesTurn: true }).map(named)).toEqual([
+            expected,
+          ]);
       }),
       { numRuns: 2000 },
     );
@@ -227,6 +233,23 @@ describe('route-resolve', () => {
     ]);
   });
 
+  it('gives what is asked for twice once, and each alias by itself', async () => {
+    const fallbacks = ['openai-main/gpt-image-2', 'image-prod', 'grok-main/fast', 'gpt-image-2'];
+    expect(await resolve({ model: 'gpt-image-2', fallbacks })).toEqual([
+      'openai-main gpt-image-2',
+      'grok-main grok-imagine image-prod',
+      'openai-main gpt-image-2 image-prod',
+      'openai-main gpt-image-2 grok-main/fast',
+    ]);
+  });
+
+  it('says of a fallback that there is no such model on this route [G17]', async () => {
+    for (const fallback of ['gemini-main/x', 'elsewhere###photon-1', 'far-away']) {
+      const refused = resolve({ model: 'gpt-image-2', fallbacks: [fallback] });
+      await expect(refused).rejects.toMatchObject({ code: 'model_not_found', param: 'fallbacks', status: 404 });
+    }
+  });
+
   it('gives only what the route’s kinds of providers may serve [A09]', async () => {
     const narrow = createStage({ route: { ...route, allowProviders: new Set(['x-ai']) } });
     expect(await narrow({ model: 'grok-main/g', fallbacks: ['openai-main/gpt-image-2'] })).toEqual(['grok-main g']);
@@ -278,7 +301,12 @@ describe('route-resolve', () => {
 });
 
 function aliasFor(name: string, [first]: readonly Entity[]): Alias {
-  return { name, strategy: 'failover', targets: [{ entityId: first?.id ?? '', model: 'aliased', weight: 1 }] };
+  return {
+    name,
+    strategy: 'failover',
+    sticky: undefined,
+    targets: [{ entityId: first?.id ?? '', model: 'aliased', weight: 1, priority: 0 }],
+  };
 }
 
 /** What design.md says, rule by rule; undefined: there is no such model. */
