@@ -19,6 +19,7 @@ const columns = [
   'user',
   'seed',
   'mask',
+  'partial_images',
 ] as const;
 
 const signs: Readonly<Record<ParameterFate, string>> = {

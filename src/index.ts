@@ -14,7 +14,13 @@ export type { ImageCall, ImageParameters, InputImage, Operation, TargetCall } fr
 export type { Attempt, Exchange, ExchangeEnd, SlotName, Slots } from './pipeline/exchange.ts';
 export type { Extension } from './pipeline/registry.ts';
 export { jsonResponse, type GatewayResponse } from './pipeline/response.ts';
-export { completeResult, type ImageAnswer, type ImageResult, type ResultImage } from './pipeline/result.ts';
+export {
+  completeResult,
+  type ImageAnswer,
+  type ImageEvent,
+  type ImageResult,
+  type ResultImage,
+} from './pipeline/result.ts';
 export type { Caller, Consumer, Entity, Route, Target } from './pipeline/settings.ts';
 export {
   ConfigError,

@@ -25,6 +25,7 @@ export function openExchange(given: {
   readonly live: LiveConnection;
   readonly signal: AbortSignal;
   readonly log: Logger;
+  readonly keepAlive: RunningExchange['keepAlive'];
   /** Called when the client's leaving is to end nothing any more. */
   outliveClient(): void;
 }): OpenExchange {

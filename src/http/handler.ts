@@ -15,6 +15,8 @@ import type { CompiledRoute, Snapshot } from '../runtime/compile.ts';
 import type { SnapshotHolder } from '../runtime/snapshot.ts';
 import { remoteAddress } from './addresses.ts';
 import { corsHeaders, isPreflight, preflightHeaders } from './cors.ts';
+import { createPinger, errorEvents, isEvents, type Pinger } from './event-output.ts';
+import { eventsOfResult, renderEvents, withGrace } from './events-response.ts';
 import { openExchange, requestId, splitTarget, type OpenExchange } from './exchange.ts';
 import { renderImages, type RenderContext } from './images-response.ts';
 import { errorResponse, hasBegun, sendResponse } from './reply.ts';
@@ -88,6 +90,7 @@ async function serve(live: LiveConnection, snapshot: Snapshot, options: HandlerO
   }
   const { route } = match.route;
   const abort = followConnection(live, options.shutdown);
+  const pinger = createPinger(live, () => answerHeaders(opened.exchange), options.clock);
   const opened = openExchange({
     id,
     startedAtMs: options.clock.now(),
@@ -95,6 +98,7 @@ async function serve(live: LiveConnection, snapshot: Snapshot, options: HandlerO
     live,
     signal: abort.signal,
     log: options.log.child({ request_id: id, route: route.id }),
+    keepAlive: pinger.every,
     outliveClient: abort.outliveClient,
     body: requestBody(request, { maxBytes: route.maxUploadBytes, bodyMs: snapshot.server.timeouts.body }),
     request: {
@@ -112,9 +116,11 @@ async function serve(live: LiveConnection, snapshot: Snapshot, options: HandlerO
   exchange.defer((end) => recordCall(exchange, end, snapshot.env));
   // A forwarded stream or WebSocket may last as long as its two ends like.
   const deadline = route.upstream === undefined ? startDeadline(abort, snapshot, options.clock) : undefined;
-  const { end, clientGone } = await answer(opened, match.route, abort.connected, {
+  const { end, clientGone } = await answer(opened, match.route, {
+    connected: abort.connected,
     snapshot,
     reception,
+    pinger,
     clock: options.clock,
   }).catch((error: unknown): Outcome => {
     // Whatever went wrong even with the error, what was deferred has to run.
@@ -135,33 +141,44 @@ interface Outcome {
   readonly clientGone: boolean;
 }
 
+/** What surrounds the answering of one request. */
+interface Surroundings {
+  /** Aborted when the client leaves, or the gateway stops waiting. */
+  readonly connected: AbortSignal;
+  readonly snapshot: Snapshot;
+  readonly reception: Reception;
+  readonly pinger: Pinger;
+  readonly clock: Clock;
+}
+
 /** Runs the pipeline and sends what it gave, or the error that it ended with. */
-async function answer(
-  opened: OpenExchange,
-  { stages }: CompiledRoute,
-  connected: AbortSignal,
-  { snapshot, reception, clock }: { snapshot: Snapshot; reception: Reception; clock: Clock },
-): Promise<Outcome> {
+async function answer(opened: OpenExchange, { stages }: CompiledRoute, surroundings: Surroundings): Promise<Outcome> {
   const { exchange } = opened;
-  const { signal } = exchange;
+  const { connected, pinger, clock } = surroundings;
   try {
-    await runStages(stages, exchange, clock.monotonic);
+    // Whatever comes next writes by itself.
+    await runStages(stages, exchange, clock.monotonic).finally(pinger.stop);
     const { response } = exchange;
     if (response === undefined) throw new GatewayError('internal_error', 'The pipeline gave no answer.');
     if (response.kind === 'taken') return answered(response.status, connected);
-    const body = response.kind === 'body' ? response : await bodyOf(exchange, snapshot, reception, clock);
-    await deliver(opened, body, connected);
-    return answered(body.status, connected);
+    const body = response.kind === 'body' ? response : await bodyOf(exchange, surroundings);
+    if (pinger.hasBegun && !isEvents(body)) {
+      throw new GatewayError(
+        'internal_error',
+        'The pipeline gave no events, although the answer had begun with pings.',
+      );
+    }
+    await deliver(opened, body, surroundings);
+    const failure = body.failure?.();
+    if (failure === undefined) return answered(body.status, connected);
+    return { end: failedEnd(exchange, errorOf(exchange, failure), failure), clientGone: isGone(connected) };
   } catch (thrown) {
-    const fault = toGatewayError(signal.aborted ? signal.reason : thrown);
+    const fault = errorOf(exchange, thrown);
     const error = opened.recorder()?.error(fault) ?? fault;
     const clientGone = isGone(connected);
-    if (error.code === 'client_closed_request') {
-      return { end: { kind: 'aborted', status: error.status, error }, clientGone };
-    }
-    if (error.code === 'internal_error') exchange.log.error('internal error', { error: thrown });
-    await sendError(opened, error, connected);
-    return { end: { kind: 'failed', status: error.status, error }, clientGone };
+    const end = failedEnd(exchange, error, thrown);
+    if (end.kind !== 'aborted') await sendError(opened, error, surroundings);
+    return { end, clientGone };
   }
 }
 
@@ -169,21 +186,35 @@ function answered(status: number, connected: AbortSignal): Outcome {
   return { end: { kind: 'answered', status, error: undefined }, clientGone: isGone(connected) };
 }
 
+function errorOf({ signal }: RunningExchange, thrown: unknown): GatewayError {
+  return toGatewayError(signal.aborted ? signal.reason : thrown);
+}
+
+function failedEnd({ log }: RunningExchange, error: GatewayError, thrown: unknown): ExchangeEnd {
+  if (error.code === 'client_closed_request') return { kind: 'aborted', status: error.status, error };
+  if (error.code === 'internal_error') log.error('internal error', { error: thrown });
+  return { kind: 'failed', status: error.status, error };
+}
+
 /** Sends an answer, and where it is written down reads on to its end when the client has left. */
 async function deliver(
   { exchange, recorder }: OpenExchange,
   response: BodyResponse,
-  connected: AbortSignal,
+  { connected, clock }: Surroundings,
 ): Promise<void> {
   const headers = answerHeaders(exchange);
   const answer = recorder()?.answer(response, headers) ?? response;
+  // Whoever takes events is told in the end why there are no more.
+  const grace = isEvents(response) ? withGrace(connected, errorDeadlineMs, clock) : undefined;
   try {
     connected.throwIfAborted();
-    await sendResponse(exchange.live, answer, headers, connected);
+    await sendResponse(exchange.live, answer, headers, grace?.signal ?? connected);
   } catch (error) {
     // Of an answer that nobody writes down the end is of no use.
     if (recorder() === undefined || !connected.aborted || exchange.signal.aborted) throw error;
     if (!(answer.body instanceof Uint8Array)) await readToEnd(answer.body);
+  } finally {
+    grace?.release();
   }
 }
 
@@ -196,18 +227,21 @@ async function readToEnd(body: ByteSource): Promise<void> {
 async function sendError(
   { exchange, recorder }: OpenExchange,
   error: GatewayError,
-  connected: AbortSignal,
+  { connected, pinger }: Surroundings,
 ): Promise<void> {
+  const { live } = exchange;
   const headers = answerHeaders(exchange);
   const response = errorResponse(error);
   const answer = recorder()?.answer(response, headers) ?? response;
-  if (hasBegun(exchange.live)) {
-    breakOff(exchange.live);
+  const awaitsEvents = pinger.hasBegun && live.answer.kind === 'response' && !live.answer.response.destroyed;
+  if (hasBegun(live) && !awaitsEvents) {
+    breakOff(live);
     return;
   }
   if (isGone(connected)) return;
   try {
-    await sendResponse(exchange.live, answer, headers, AbortSignal.timeout(errorDeadlineMs));
+    const sent = awaitsEvents ? errorEvents(error) : answer;
+    await sendResponse(live, sent, headers, AbortSignal.timeout(errorDeadlineMs));
   } catch (unsent) {
     exchange.log.debug('an error was not taken', { error: unsent });
     breakOff(exchange.live);
@@ -219,16 +253,21 @@ const errorDeadlineMs = 10_000;
 
 async function bodyOf(
   exchange: RunningExchange,
-  snapshot: Snapshot,
-  reception: Reception,
-  clock: Clock,
+  { snapshot, reception, pinger, clock }: Surroundings,
 ): Promise<BodyResponse> {
-  const { response, result, call } = exchange;
+  const { response, result, call, signal } = exchange;
   if (response?.kind !== 'images' || result === undefined || call === undefined) {
     throw new GatewayError('internal_error', 'The pipeline gave an answer without pictures.');
   }
   if (result.passThrough !== undefined && response.passThrough) {
     return { kind: 'body', status: 200, headers: { 'content-type': 'application/json' }, body: result.passThrough() };
+  }
+  const nowSeconds = Math.floor(clock.now() / 1000);
+  const host = hostFor(exchange, snapshot, clock);
+  if (response.framing === 'events') {
+    const { everyMs: pingEveryMs, hasBegun } = pinger;
+    const context = { call, nowSeconds, host, clock, pingEveryMs, hasBegun, signal };
+    return renderEvents(eventsOfResult(result), response, context);
   }
   return renderImages(await result.read(), response, {
     call,
@@ -236,8 +275,8 @@ async function bodyOf(
     budgets: exchange.budgets,
     log: exchange.log,
     elapsedMs: clock.monotonic() - reception.startedAtMs,
-    nowSeconds: Math.floor(clock.now() / 1000),
-    host: hostFor(exchange, snapshot, clock),
+    nowSeconds,
+    host,
   });
 }
 
@@ -250,11 +289,12 @@ function hostFor(
   const { path, publicUrl, signer } = catalogue.hosting;
   if (path === undefined) return undefined;
   const { imagesExpireAfterMs: keptForMs } = route;
-  return async function host(content, mediaType) {
+  return async function host(content, mediaType, mostMs = Infinity) {
     const now = clock.now();
-    const expiresAtMs = keptForMs === undefined ? undefined : now + keptForMs;
+    const keptMs = Math.min(keptForMs ?? Infinity, mostMs);
+    const expiresAtMs = keptMs === Infinity ? undefined : now + keptMs;
     const name = await madeAlready(env.blobs.put(content, mediaType, { expiresAtMs, signal }));
-    const untilMs = now + Math.min(keptForMs ?? Infinity, signer?.lifetimeMs ?? 0);
+    const untilMs = now + Math.min(keptMs, signer?.lifetimeMs ?? 0);
     return hostedLink((publicUrl ?? originOf(live)) + path, { name, untilMs }, signer);
   };
 }

@@ -1,6 +1,6 @@
 /**
- * Writes the `result` slot as OpenAI's images response, as JSON or as server-sent events. The JSON around the pictures is
- * small and made at once; the pictures flow in between, as base64 bytes, and are never held whole for this.
+ * Writes the `result` slot as OpenAI's images response. The JSON around the pictures is small and made at once; the
+ * pictures flow in between, as base64 bytes, and are never held whole for this.
  */
 import type { ByteSource } from '../body/byte-source.ts';
 import type { BlobContent } from '../blobs/blob-store.ts';
@@ -31,12 +31,12 @@ export interface RenderContext {
   readonly elapsedMs: number;
   readonly nowSeconds: number;
   readonly log: Logger;
-  /** Keeps a picture, and gives the link to it; undefined when no route serves them. */
-  readonly host: ((content: BlobContent, mediaType: string) => Promise<string>) | undefined;
+  /** Keeps a picture, no longer than `mostMs`, and gives the link to it; undefined when no route serves them. */
+  readonly host: ((content: BlobContent, mediaType: string, mostMs?: number) => Promise<string>) | undefined;
 }
 
 /** A run of an answer's bytes: here already, or a picture's base64 yet to be read. */
-type Piece = Uint8Array | { readonly length: number | undefined; open(): AsyncIterable<Uint8Array> };
+export type Piece = Uint8Array | { readonly length: number | undefined; open(): AsyncIterable<Uint8Array> };
 
 /** @throws GatewayError when a picture cannot be given in the form that is wanted */
 export async function renderImages(
@@ -46,21 +46,16 @@ export async function renderImages(
 ): Promise<BodyResponse> {
   const shown = await Promise.all(answer.images.map((image) => showImage(image, response, context)));
   const told = { ...tell(answer, context, shown[0]?.format) };
-  const pieces =
-    response.framing === 'json'
-      ? jsonPieces(told, shown, await extraMembers(response, context))
-      : eventPieces(told, shown, context.call);
-  const contentType = response.framing === 'json' ? 'application/json' : 'text/event-stream; charset=utf-8';
   return {
     kind: 'body',
     status: 200,
-    headers: { 'content-type': contentType, ...(response.framing === 'events' ? { 'cache-control': 'no-cache' } : {}) },
-    body: concatenated(pieces),
+    headers: { 'content-type': 'application/json' },
+    body: concatenated(jsonPieces(told, shown, await extraMembers(response, context))),
   };
 }
 
 /** A picture in the form in which it goes out. */
-interface ShownImage {
+export interface ShownImage {
   readonly value:
     { readonly kind: 'url'; readonly url: string } | { readonly kind: 'base64'; readonly payload: ImagePayload };
   readonly revisedPrompt: string | undefined;
@@ -68,10 +63,15 @@ interface ShownImage {
   readonly format: string | undefined;
 }
 
-async function showImage(image: ResultImage, response: ImagesResponse, context: RenderContext): Promise<ShownImage> {
+/** @throws GatewayError when the picture cannot be given in the form that is wanted */
+export async function showImage(
+  image: ResultImage,
+  { form }: ImagesResponse,
+  { host }: Pick<RenderContext, 'host'>,
+): Promise<ShownImage> {
   const { payload, revisedPrompt } = image;
   if (payload.kind === 'link') {
-    if (response.form === 'b64_json' || response.framing === 'events') {
+    if (form === 'b64_json') {
       throw new GatewayError('internal_error', 'A picture was left as a link although its bytes were asked for.');
     }
     return { value: { kind: 'url', url: payload.url }, revisedPrompt, format: undefined };
@@ -81,13 +81,13 @@ async function showImage(image: ResultImage, response: ImagesResponse, context: 
   }
   const mediaType = sniffMediaType(await payloadHead(payload, magicBytes));
   const format = mediaType?.replace(/^image\//, '');
-  if (response.form === 'url' && response.framing === 'json') {
-    if (context.host === undefined) {
+  if (form === 'url') {
+    if (host === undefined) {
       throw new GatewayError('unsupported_parameter', 'This gateway has no route that serves hosted images.', {
         param: 'response_format',
       });
     }
-    const url = await context.host(payloadContent(payload), mediaType ?? 'application/octet-stream');
+    const url = await host(payloadContent(payload), mediaType ?? 'application/octet-stream');
     return { value: { kind: 'url', url }, revisedPrompt, format };
   }
   return { value: { kind: 'base64', payload }, revisedPrompt, format };
@@ -193,27 +193,7 @@ function imagePieces({ value, revisedPrompt }: ShownImage): Piece[] {
   return [ascii('{"b64_json":"'), base64Piece(value.payload), ascii(`"${revised}}`)];
 }
 
-/** One `completed` event a picture, with every member that OpenAI's event types promise. */
-function eventPieces(told: Told, shown: readonly ShownImage[], call: ImageCall): Piece[] {
-  const type = call.operation === 'edition' ? 'image_edit.completed' : 'image_generation.completed';
-  const { parameters } = call;
-  const rest = {
-    created_at: told.created,
-    size: told.size ?? parameters.size ?? 'auto',
-    quality: told.quality ?? parameters.quality ?? 'auto',
-    background: told.background ?? parameters.background ?? 'auto',
-    output_format: told.output_format ?? parameters.outputFormat ?? 'png',
-    usage: told.usage,
-  };
-  const tail = `",${JSON.stringify(rest).slice(1)}\n\n`;
-  return shown.flatMap(({ value }): Piece[] =>
-    value.kind === 'url'
-      ? []
-      : [ascii(`event: ${type}\ndata: {"type":"${type}","b64_json":"`), base64Piece(value.payload), ascii(tail)],
-  );
-}
-
-function base64Piece(payload: ImagePayload): Piece {
+export function base64Piece(payload: ImagePayload): Piece {
   return { length: payloadBase64Length(payload), open: () => payloadBase64(payload) };
 }
 

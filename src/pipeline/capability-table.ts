@@ -23,7 +23,7 @@ export interface CapabilityTable {
 }
 
 export function capabilityTable(capabilities: OperationCapabilities): CapabilityTable {
-  const { maxImages, nativeForm, parameters, further, inputs, mask, promptOptional = false } = capabilities;
+  const { maxImages, nativeForm, parameters, further, inputs, mask, streams, promptOptional = false } = capabilities;
   const names = Object.keys(wireNames) as (keyof ImageParameters)[];
   const fates = names.map((name): [string, ParameterFate] => [wireNames[name], parameters[name] ?? 'dropped']);
   return {
@@ -36,7 +36,8 @@ export function capabilityTable(capabilities: OperationCapabilities): Capability
       // More pictures than a request can have are asked for in several.
       n: parameters.n ?? 'emulated',
       response_format: 'emulated',
-      stream: 'emulated',
+      stream: streams === true ? 'native' : 'emulated',
+      partial_images: streams === true ? 'native' : 'dropped',
       image: inputs === undefined ? 'dropped' : inputs.as === 'link' ? 'mapped' : 'native',
       mask: mask === undefined ? 'dropped' : mask === 'alpha' ? 'native' : 'mapped',
     },

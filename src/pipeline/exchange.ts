@@ -135,6 +135,12 @@ export interface Exchange {
   /** The budgets that a stage has reserved on, for whoever is to be told. */
   readonly budgets: CountedBudget[];
   /**
+   * Keeps the connection of a caller alive who has asked for events: from now on a comment goes out each time that nothing
+   * has for so many milliseconds. With the first one the answer has begun: its status is 200, and what fails afterwards is
+   * an `error` event.
+   */
+  keepAlive(everyMs: number): void;
+  /**
    * Registers work for afterwards. It runs exactly once, last in first out, after the last byte of the answer, whatever
    * the end was. A failure in it is logged and keeps none of the others from running.
    */

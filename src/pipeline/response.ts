@@ -10,12 +10,14 @@ export interface BodyResponse {
   /** Lower-case names. `content-length` is set from the body. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array | ByteSource;
+  /** What the body, which has been read, tells at its end that it failed of; undefined: it is whole. */
+  failure?(): unknown;
 }
 
 /** The `result` slot in OpenAI's form, written out only when it is sent, so a later stage may still change the result. */
 export interface ImagesResponse {
   readonly kind: 'images';
-  /** Pictures as links or as base64; undefined: each as it is. */
+  /** Pictures as links or as base64; undefined: each as it is, which is base64 in events. */
   readonly form: 'url' | 'b64_json' | undefined;
   /** As one JSON document, or as server-sent events. */
   readonly framing: 'json' | 'events';

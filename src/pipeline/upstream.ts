@@ -60,7 +60,9 @@ export interface UpstreamPart {
 }
 
 /** What became of a part of the call. */
-export type PartOutcome = AnsweredPart | FailedPart;
+export type PartOutcome = SettledPart | PendingPart;
+
+export type SettledPart = AnsweredPart | FailedPart;
 
 /** A part with its last answer, which has a 2xx status. */
 export interface AnsweredPart {
@@ -76,6 +78,13 @@ export interface FailedPart {
   readonly kind: 'failed';
   readonly call: TargetCall;
   readonly error: GatewayError;
+}
+
+/** A part that is still under way, while others are answered already: for a caller who takes pictures one by one. */
+export interface PendingPart {
+  readonly kind: 'pending';
+  /** @throws whatever is no failure of the provider, such as the signal's reason */
+  readonly outcome: Promise<SettledPart>;
 }
 
 /** How long and how much, for one request to a provider. */

@@ -36,7 +36,12 @@ export function createCompatible(service: Pick<Connection, 'base_url'> & Partial
     finish: names.write,
   });
   const maxImages = names.isSent('n') ? (service.max_images ?? 10) : 1;
-  const generation: OperationCapabilities = { ...unknownDialect, maxImages, parameters: names.parameters };
+  const generation: OperationCapabilities = {
+    ...unknownDialect,
+    maxImages,
+    parameters: names.parameters,
+    streams: service.streams === true,
+  };
   const { moderation: _moderation, ...formParameters } = names.parameters;
   const form: OperationCapabilities = {
     ...generation,

@@ -4,25 +4,15 @@
  */
 import type { InputImage, Operation, TargetCall } from '../pipeline/call.ts';
 import { wireNames, type ImageParameters } from '../pipeline/call.ts';
-import type { ImageAnswer, ResultImage } from '../pipeline/result.ts';
+import type { ImageAnswer } from '../pipeline/result.ts';
 import { readUsage } from '../pipeline/wire-usage.ts';
 import type { UpstreamReply, WireJson, WirePart } from '../pipeline/upstream.ts';
 import type { Secret } from '../secret.ts';
 import type { GatewayError } from '../errors.ts';
 import type { ImagePayload, LinkPayload } from '../images/payload.ts';
-import { isJsonObject } from '../json.ts';
-import {
-  answerOf,
-  base64Picture,
-  invalidAnswer,
-  linkPicture,
-  list,
-  readObject,
-  secondsOf,
-  text,
-  type Members,
-} from './answers.ts';
+import { answerOf, list, readObject, secondsOf, type Members } from './answers.ts';
 import { commonWords, faultReader, type FaultWords } from './faults.ts';
+import { effectiveOf, gatherEvents, imageEvents, imageOf } from './openai-events.ts';
 import type { EncodedCall, OperationCapabilities, Provider } from './provider.ts';
 import { dataUri, fieldParts, filePart, present, type WireMembers } from './requests.ts';
 import { askedSize, fittingPixels } from './sizes.ts';
@@ -62,15 +52,18 @@ export interface DialectParameters extends ImageParameters {
   readonly responseFormat?: 'url' | 'b64_json' | undefined;
 }
 
-export type DialectCodec = Pick<Provider, 'encode' | 'authorise' | 'decode' | 'fault'>;
+export type DialectCodec = Pick<Provider, 'encode' | 'authorise' | 'decode' | 'fault'> &
+  Required<Pick<Provider, 'events'>>;
 
-/** The four functions of a provider that speaks the dialect. */
+/** The functions of a provider that speaks the dialect. */
 export function createOpenAiDialect(settings: DialectSettings): DialectCodec {
+  const { words = openAiWords, told } = settings;
   return {
     encode: (call) => encode(call, settings),
     authorise: settings.authorise ?? bearer,
     decode: (reply) => decode(reply, settings),
-    fault: faultReader(settings.words ?? openAiWords),
+    events: (reply) => imageEvents(reply, { words, told }),
+    fault: faultReader(words),
   };
 }
 
@@ -119,11 +112,13 @@ function encode(call: TargetCall, settings: DialectSettings): EncodedCall {
     responseFormat: call.responseFormat === 'b64_ephemeral' ? 'b64_json' : call.responseFormat,
   };
   const { fitted, dropped = [] } = settings.fit?.(asked, call) ?? { fitted: asked };
-  const own = present({ model: call.model, prompt: call.prompt, ...wireParameters(fitted) });
+  const streaming = call.stream ? { stream: true, partial_images: call.partialImages } : {};
+  const own = present({ model: call.model, prompt: call.prompt, ...wireParameters(fitted), ...streaming });
   const written: WireMembers = { ...call.unknown, ...own };
   const members = settings.finish?.(written, call) ?? written;
   const url = settings.url(call.operation, call.model);
-  const headers = { ...settings.headers, accept: 'application/json' };
+  const accept = call.stream ? 'text/event-stream, application/json' : 'application/json';
+  const headers = { ...settings.headers, accept };
 
   if (call.operation === 'generation') {
     return { request: { method: 'POST', url, headers, body: { kind: 'json', value: present(members) } }, dropped };
@@ -181,27 +176,18 @@ function imageReference(image: InputImage): WireJson {
 
 /** @throws GatewayError upstream_invalid_response; what `failure` found */
 async function decode(reply: UpstreamReply, settings: DialectSettings): Promise<ImageAnswer> {
+  // Some services give events to everybody.
+  const events = imageEvents(reply, { words: settings.words ?? openAiWords, told: settings.told });
+  if (events !== undefined) return gatherEvents(events);
   const document = await readObject(reply);
   const failure = settings.failure?.(document, reply);
   if (failure !== undefined) throw failure;
-  return answerOf(list(document['data']).map(decodeImage), {
+  return answerOf(list(document['data']).map(imageOf), {
     created: secondsOf(document['created']),
     usage: readUsage(document['usage']),
-    effective: {
-      size: text(document['size']),
-      quality: text(document['quality']),
-      background: text(document['background']),
-      outputFormat: text(document['output_format']),
-    },
+    effective: effectiveOf(document),
     ...settings.told?.(document),
   });
-}
-
-function decodeImage(item: unknown): ResultImage {
-  if (!isJsonObject(item)) throw invalidAnswer('a picture in it is not an object');
-  const payload = base64Picture(item['b64_json']) ?? linkPicture(item['url']);
-  if (payload === undefined) throw invalidAnswer('a picture in it has neither `b64_json` nor `url`');
-  return { payload, revisedPrompt: text(item['revised_prompt']) };
 }
 
 /** Codes with which OpenAI refuses the content rather than the form. */

@@ -32,6 +32,7 @@ const gptImage: OperationCapabilities = {
   further: 'any',
   inputs: { max: 16, as: 'bytes', files: true },
   mask: 'alpha',
+  streams: true,
 };
 const gptImageWithFidelity: OperationCapabilities = {
   ...gptImage,

@@ -5,7 +5,7 @@
  */
 import type { MaskForm } from '../images/codecs.ts';
 import type { ImageParameters, Operation, TargetCall } from '../pipeline/call.ts';
-import type { ImageAnswer } from '../pipeline/result.ts';
+import type { ImageAnswer, PictureEvent } from '../pipeline/result.ts';
 import type { UpstreamReply, WireRequest } from '../pipeline/upstream.ts';
 import type { GatewayError } from '../errors.ts';
 import type { JsonSchema } from '../json.ts';
@@ -89,6 +89,13 @@ export interface Provider {
    */
   decode(reply: UpstreamReply, call: TargetCall): Promise<ImageAnswer>;
 
+  /**
+   * The pictures of a 2xx answer one by one, as they come; undefined for an answer that is not streamed, which `decode` reads.
+   * A failure that the provider tells of is the last event. `decode` reads streamed answers as well.
+   * @throws GatewayError upstream_invalid_response when iterating; whatever the body's own reading throws
+   */
+  events?(reply: UpstreamReply, call: TargetCall): AsyncIterable<ProviderEvent> | undefined;
+
   /** What an answer with another status than 2xx means for the caller. */
   fault(reply: UpstreamReply): Promise<GatewayError>;
 
@@ -98,6 +105,9 @@ export interface Provider {
   /** For a provider that needs no network: called by dispatch in place of sending. */
   answer?(request: WireRequest, context: LocalContext): Promise<UpstreamReply>;
 }
+
+/** A picture on its way, or what the provider says has gone wrong. */
+export type ProviderEvent = PictureEvent | { readonly kind: 'fault'; readonly error: GatewayError };
 
 /** What was asked when an answer came, for `poll`. */
 export interface Asked {
@@ -178,6 +188,11 @@ export interface OperationCapabilities {
    * `white`, or `black`. Absent: the vendor takes no mask.
    */
   readonly mask?: MaskForm | undefined;
+  /**
+   * Whether the vendor gives its pictures as events, unfinished ones among them, when it is asked to. If not, `encode` gets
+   * a call that does not ask for it, whatever the caller wants.
+   */
+  readonly streams?: boolean | undefined;
   /** Whether there may be no prompt, as for upscaling. */
   readonly promptOptional?: boolean | undefined;
 }

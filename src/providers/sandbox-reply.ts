@@ -34,7 +34,7 @@ export function picturesReply(
   const opening = form === 'url' ? `{"url":"data:image/${format};base64,` : '{"b64_json":"';
   const before = encoder.encode(`${JSON.stringify(head).slice(0, -1)},"data":[${opening}`);
   const between = encoder.encode(`"},${opening}`);
-  const after = encoder.encode(`"}],"usage":${JSON.stringify(usageOf(order))}}`);
+  const after = encoder.encode(`"}],"usage":${JSON.stringify(usageOf(order, pictures.length))}}`);
   const length =
     before.byteLength +
     between.byteLength * (pictures.length - 1) +
@@ -54,12 +54,54 @@ export function picturesReply(
   };
 }
 
-function usageOf({ prompt, n, width, height, paintQuality, inputs, mask }: SandboxOrder): object {
+/** A picture of a streamed answer. */
+export interface StreamedPicture {
+  readonly picture: Uint8Array;
+  /** Which of the unfinished ones it is; undefined for a finished one. */
+  readonly partial: number | undefined;
+  /** How many pictures are finished by now. */
+  readonly finished: number;
+}
+
+/** OpenAI's events. Each is written when its picture is there. */
+export function eventsReply(
+  order: SandboxOrder,
+  pictures: AsyncIterable<StreamedPicture>,
+  nowSeconds: number,
+): UpstreamReply {
+  const { background, format, quality, width, height } = order;
+  const about = order.inputs.length > 0 ? 'image_edit' : 'image_generation';
+  const common = { created_at: nowSeconds, background, output_format: format, quality, size: `${width}x${height}` };
+  async function* write(): AsyncGenerator<Uint8Array> {
+    for await (const { picture, partial, finished } of pictures) {
+      const type = `${about}.${partial === undefined ? 'completed' : 'partial_image'}`;
+      const own =
+        partial === undefined
+          ? { usage: usageOf(order, finished, order.partialImages) }
+          : { partial_image_index: partial };
+      yield encoder.encode(`event: ${type}\ndata: {"type":"${type}","b64_json":"`);
+      yield* encodeBase64([picture]);
+      yield encoder.encode(`",${JSON.stringify({ ...common, ...own }).slice(1)}\n\n`);
+    }
+  }
+  return {
+    status: 200,
+    headers: { 'content-type': 'text/event-stream; charset=utf-8' },
+    body: { length: undefined, cancel() {}, [Symbol.asyncIterator]: write },
+  };
+}
+
+/** OpenAI's guide: each unfinished picture takes 100 tokens. */
+const partialTokens = 100;
+
+/** @param n how many pictures were made @param partials how many unfinished ones before each */
+function usageOf({ prompt, width, height, paintQuality, inputs, mask }: SandboxOrder, n: number, partials = 0): object {
   const text = Math.ceil(prompt.length / lettersPerToken);
   const inputImages = (inputs.length + (mask === undefined ? 0 : 1)) * inputImageTokens;
   const known = outputTokens[paintQuality];
   const square = known['1024x1024'] ?? 0;
-  const each = known[`${width}x${height}`] ?? Math.max(1, Math.round((square * width * height) / (1024 * 1024)));
+  const finished = known[`${width}x${height}`] ?? Math.max(1, Math.round((square * width * height) / (1024 * 1024)));
+  const each = finished + partials * partialTokens;
   return {
     total_tokens: text + inputImages + each * n,
     input_tokens: text + inputImages,
@@ -87,6 +129,22 @@ export function errorReply(
 /** What a reader of the connection sees when the other side resets it. */
 export function brokenConnection(): GatewayError {
   return new GatewayError('upstream_error', 'The connection to the provider broke.', { retry: false });
+}
+
+/** The same pictures, until the connection breaks after so many of them. */
+export async function* cutPictures(
+  pictures: AsyncIterable<StreamedPicture>,
+  count: number,
+): AsyncGenerator<StreamedPicture> {
+  let sent = 0;
+  if (count > 0) {
+    for await (const picture of pictures) {
+      yield picture;
+      sent += 1;
+      if (sent === count) break;
+    }
+  }
+  throw brokenConnection();
 }
 
 /** The same body, until the connection breaks. @param fraction of it that still arrives, 0 to 1 */

@@ -35,12 +35,15 @@ export interface SandboxOrder {
   readonly seed: number;
   readonly inputs: readonly Uint8Array[];
   readonly mask: Uint8Array | undefined;
+  /** How many unfinished pictures to send before each finished one, where the answer is streamed. */
+  readonly partialImages: number;
 }
 
 /** OpenAI's bounds; see its API reference, "Images". */
 const maxPromptLength = 32_000;
 const maxInputs = 16;
 const maxInputBytes = 50 * 1024 * 1024;
+const maxPartials = 3;
 const sideRange = [16, 3840] as const;
 const maxPixels = 3840 * 2160;
 
@@ -83,11 +86,18 @@ export async function readOrder(body: WireBody, edit: boolean): Promise<SandboxO
     format,
     compression: wholeNumber(fields, 'output_compression', [0, 100], 100),
     seed: wholeNumber(fields, 'seed', [0, Number.MAX_SAFE_INTEGER], 0),
+    partialImages: wholeNumber(fields, 'partial_images', [0, maxPartials], 0),
   } as const;
   const inputs: Uint8Array[] = [];
   for (const payload of images) inputs.push(await readPicture(payload, 'image'));
   const [mask] = masks;
   return { ...order, inputs, mask: mask === undefined ? undefined : await readPicture(mask, 'mask') };
+}
+
+/** Whether the answer is to be streamed. */
+export function asksForEvents(body: WireBody): boolean {
+  const stream = readBody(body).fields.get('stream');
+  return stream === true || stream === 'true';
 }
 
 /** The jobs of an order, one a picture. @param seed of the entity; empty for none */

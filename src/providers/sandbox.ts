@@ -5,8 +5,16 @@ import { paint, type PaintJob } from '../images/painter.ts';
 import type { UpstreamReply, WireRequest } from '../pipeline/upstream.ts';
 import { createOpenAiDialect, imagesPath, ratioInPixels } from './openai-dialect.ts';
 import { defineProvider, type LocalContext, type OperationCapabilities, type Provider } from './provider.ts';
-import { brokenConnection, cutBody, errorReply, picturesReply } from './sandbox-reply.ts';
-import { jobsOf, readOrder, SandboxRefusal } from './sandbox-request.ts';
+import {
+  brokenConnection,
+  cutBody,
+  cutPictures,
+  errorReply,
+  eventsReply,
+  picturesReply,
+  type StreamedPicture,
+} from './sandbox-reply.ts';
+import { asksForEvents, jobsOf, readOrder, SandboxRefusal, type SandboxOrder } from './sandbox-request.ts';
 
 /**
  * Draws pictures by itself: no account, no network, no cost. It speaks the OpenAI dialect, to itself: `encode` describes
@@ -53,19 +61,24 @@ const drawing: Omit<OperationCapabilities, 'nativeForm'> = {
   further: 'any',
   inputs: { max: 16, as: 'bytes' },
   mask: 'alpha',
+  streams: true,
 };
 
 async function answer(
   request: WireRequest,
   context: LocalContext,
-  { latency, status, cut, deliver, seed }: SandboxConfig['connection'],
+  settings: SandboxConfig['connection'],
 ): Promise<UpstreamReply> {
+  const { latency, status, cut, deliver, seed } = settings;
   context.signal.throwIfAborted();
-  if (latency > 0) await context.sleep(latency);
-  if (cut === 'before_headers') throw brokenConnection();
-  if (status !== undefined) return errorReply(status, configuredFailure(status));
   try {
+    const fails = cut === 'before_headers' || status !== undefined;
+    const isStreamed = !fails && asksForEvents(request.body);
+    if (latency > 0 && !isStreamed) await context.sleep(latency);
+    if (cut === 'before_headers') throw brokenConnection();
+    if (status !== undefined) return errorReply(status, configuredFailure(status));
     const order = await readOrder(request.body, request.url.endsWith('/edits'));
+    if (isStreamed) return await stream(order, context, settings);
     const pictures = await paintAll(jobsOf(order, seed), context.signal);
     const reply = picturesReply(order, pictures, deliver, context.nowSeconds);
     if (cut === undefined) return reply;
@@ -78,6 +91,38 @@ async function answer(
     }
     throw error;
   }
+}
+
+/**
+ * The events of an order. Its `latency` is spread over them, and what is wrong with the order shows with the first picture,
+ * so that it can be refused by a status.
+ */
+async function stream(
+  order: SandboxOrder,
+  context: LocalContext,
+  { latency, cut, seed }: SandboxConfig['connection'],
+): Promise<UpstreamReply> {
+  const { partialImages: partials } = order;
+  const jobs = jobsOf(order, seed);
+  const count = jobs.length * (partials + 1);
+  async function* paintOneByOne(): AsyncGenerator<StreamedPicture> {
+    for (const [finished, job] of jobs.entries()) {
+      for (let step = 0; step <= partials; step += 1) {
+        if (latency > 0) await context.sleep(latency / count);
+        const partial = step < partials ? step : undefined;
+        const picture = await paint(partial === undefined ? job : { ...job, sketch: partial }, context.signal);
+        yield { picture, partial, finished: partial === undefined ? finished + 1 : finished };
+      }
+    }
+  }
+  const pictures = paintOneByOne();
+  const first = await pictures.next();
+  async function* all(): AsyncGenerator<StreamedPicture> {
+    if (first.done !== true) yield first.value;
+    yield* pictures;
+  }
+  const sent = cut === undefined ? all() : cutPictures(all(), cut === 'after_headers' ? 0 : Math.floor(count / 2));
+  return eventsReply(order, sent, context.nowSeconds);
 }
 
 function configuredFailure(status: number): { readonly message: string; readonly code: string } {

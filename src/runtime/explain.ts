@@ -77,6 +77,7 @@ export async function explainRequest(asked: ExplainRequest, scope: ExplainScope)
     live: { request: message, answer: { kind: 'response', response: new ServerResponse(message) } },
     signal: AbortSignal.timeout(deadlineMs),
     log: silentLog,
+    keepAlive: () => undefined,
     outliveClient: () => undefined,
     body: bytesSource(Buffer.from(JSON.stringify(membersOf(asked)))),
     request: {

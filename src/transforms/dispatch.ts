@@ -1,10 +1,11 @@
 import schema from '../../schemas/stages/dispatch.schema.json' with { type: 'json' };
 import { bytesSource, collect } from '../body/byte-source.ts';
+import { isEventStream } from '../body/event-stream.ts';
 import type { DispatchConfig } from '../generated/stages/dispatch.ts';
 import { GatewayError } from '../errors.ts';
 import type { ExchangeView } from '../pipeline/exchange.ts';
 import { defineStage, type StageEnv } from '../pipeline/stage.ts';
-import type { AnsweredPart, PartOutcome, UpstreamPart } from '../pipeline/upstream.ts';
+import type { AnsweredPart, PartOutcome, PendingPart, SettledPart, UpstreamPart } from '../pipeline/upstream.ts';
 import { timeForTry } from './try-terms.ts';
 import { createJobRunner, type JobRunner } from './upstream-job.ts';
 
@@ -18,11 +19,13 @@ export const dispatch = defineStage({
   schema,
   reads: ['target', 'upstream'],
   writes: ['reply'],
+  optional: ['call'],
   create(config: DispatchConfig, env) {
     const runner = createJobRunner(config, env);
 
     return async function dispatch(exchange) {
-      const { target, upstream } = exchange;
+      const { target, upstream, call, route } = exchange;
+      if (call?.stream === true) exchange.keepAlive(config.ping_interval);
       const preparing = exchange.readyToSend();
       if (preparing !== undefined) await preparing;
       const timeoutMs = Math.min(target.entity.timeoutMs, timeForTry(exchange, env.clock));
@@ -35,7 +38,9 @@ export const dispatch = defineStage({
         exchange.defer(() => answered.reply.body.cancel());
         return { reply: [answered] };
       }
-      return { reply: await sendAll(exchange, runner, deadline) };
+      const takesOneByOne = call?.stream === true && route.fanout !== 'all_or_nothing';
+      const send = takesOneByOne ? sendForStream : sendAll;
+      return { reply: await send(exchange, runner, deadline) };
     };
   },
 });
@@ -48,31 +53,70 @@ type View = ExchangeView<'target' | 'upstream'>;
  * @throws GatewayError the first failure, when the route wants all or nothing, or when there is nothing
  */
 async function sendAll(exchange: View, runner: JobRunner, deadline: Deadline): Promise<readonly PartOutcome[]> {
-  const { target, upstream, route, signal } = exchange;
-  const sendOne = async (part: UpstreamPart): Promise<AnsweredPart> => {
-    try {
-      const answered = await runner.run(exchange, target, part, deadline.signal);
-      const bytes = await readReply(answered, deadline.signal);
-      return { ...answered, reply: { ...answered.reply, body: bytesSource(bytes) } };
-    } catch (error) {
-      // Requests of the same call that are still under way are of no use any more.
-      if (route.fanout === 'all_or_nothing') deadline.abort(error);
-      throw error;
-    }
-  };
-  const settled = await Promise.allSettled(upstream.map(sendOne));
+  const { upstream, route, signal } = exchange;
+  const isAllOrNothing = route.fanout === 'all_or_nothing';
+  const sending = upstream.map(async (part): Promise<SettledPart> => {
+    const outcome = await sendPart(part, exchange, runner, { signal: deadline.signal, keepsStreams: false });
+    // Requests of the same call that are still under way are of no use any more.
+    if (outcome.kind === 'failed' && isAllOrNothing) deadline.abort(outcome.error);
+    return outcome;
+  });
+  const settled = await Promise.allSettled(sending);
   signal.throwIfAborted();
-  const outcomes = settled.map((outcome, index): PartOutcome => {
-    if (outcome.status === 'fulfilled') return outcome.value;
-    const error: unknown = outcome.reason;
-    const part = upstream[index];
-    if (!(error instanceof GatewayError) || part === undefined) throw error;
-    return { kind: 'failed', call: part.call, error };
+  const outcomes = settled.map((each) => {
+    if (each.status === 'rejected') throw each.reason;
+    return each.value;
   });
   const failure = outcomes.find((outcome) => outcome.kind === 'failed');
   const succeeded = outcomes.some((outcome) => outcome.kind === 'answered');
-  if (failure !== undefined && (!succeeded || route.fanout === 'all_or_nothing')) throw failure.error;
+  if (failure !== undefined && (!succeeded || isAllOrNothing)) throw failure.error;
   return outcomes;
+}
+
+/**
+ * As `sendAll`, for a caller who takes the pictures one by one: resolves with the first answer, while the others may be under way.
+ * @throws GatewayError the first failure, when there is nothing
+ */
+async function sendForStream(exchange: View, runner: JobRunner, deadline: Deadline): Promise<readonly PartOutcome[]> {
+  const { upstream, signal } = exchange;
+  const sending = upstream.map((part) =>
+    sendPart(part, exchange, runner, { signal: deadline.signal, keepsStreams: true }),
+  );
+  exchange.defer(async () => {
+    deadline.abort(new Error('Nobody waits for this answer any more.'));
+    for (const each of await Promise.allSettled(sending)) {
+      if (each.status === 'fulfilled' && each.value.kind === 'answered') each.value.reply.body.cancel();
+    }
+  });
+  const answered = sending.map(async (each) => {
+    const outcome = await each;
+    if (outcome.kind === 'failed') throw outcome.error;
+  });
+  try {
+    await Promise.any(answered);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error instanceof AggregateError ? error.errors[0] : error;
+  }
+  return sending.map((outcome): PendingPart => ({ kind: 'pending', outcome }));
+}
+
+/** @throws whatever is no failure of the provider */
+async function sendPart(
+  part: UpstreamPart,
+  exchange: View,
+  runner: JobRunner,
+  { signal, keepsStreams }: { readonly signal: AbortSignal; readonly keepsStreams: boolean },
+): Promise<SettledPart> {
+  try {
+    const answered = await runner.run(exchange, exchange.target, part, signal);
+    if (keepsStreams && isEventStream(answered.reply.headers)) return answered;
+    const bytes = await readReply(answered, signal);
+    return { ...answered, reply: { ...answered.reply, body: bytesSource(bytes) } };
+  } catch (error) {
+    if (!(error instanceof GatewayError)) throw error;
+    return { kind: 'failed', call: part.call, error };
+  }
 }
 
 async function readReply({ reply }: AnsweredPart, signal: AbortSignal): Promise<Uint8Array> {

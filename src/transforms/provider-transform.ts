@@ -138,7 +138,7 @@ type Refused = Readonly<Record<string, unknown>>;
  */
 function divide(
   call: TargetCall,
-  { parameters: supported, further, mask }: OperationCapabilities,
+  { parameters: supported, further, mask, streams = false }: OperationCapabilities,
   owed: OwedFormat | undefined,
 ): { readonly taken: TargetCall; readonly refused: Refused } {
   const refused: Record<string, unknown> = {};
@@ -159,7 +159,11 @@ function divide(
   }
   const takesMask = call.mask === undefined || mask !== undefined;
   if (!takesMask) refused['mask'] = call.mask;
-  return { taken: { ...call, parameters, unknown, mask: takesMask ? call.mask : undefined }, refused };
+  const stream = call.stream && streams;
+  const { partialImages = 0 } = call;
+  if (call.stream && !streams && partialImages > 0) refused['partial_images'] = partialImages;
+  const streaming = { stream, partialImages: stream ? call.partialImages : undefined };
+  return { taken: { ...call, ...streaming, parameters, unknown, mask: takesMask ? call.mask : undefined }, refused };
 }
 
 /** @throws GatewayError unsupported_parameter when there is any */

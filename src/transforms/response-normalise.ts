@@ -1,25 +1,23 @@
 import schema from '../../schemas/stages/response-normalise.schema.json' with { type: 'json' };
-import type { ByteSource } from '../body/byte-source.ts';
 import { noteDelivery } from '../budget/usage.ts';
+import { isEventStream } from '../body/event-stream.ts';
 import { GatewayError } from '../errors.ts';
 import type { ResponseNormaliseConfig } from '../generated/stages/response-normalise.ts';
-import { payloadByteLength, payloadBytes, payloadHead } from '../images/convert-payload.ts';
-import { inspectPicture, probeDimensions } from '../images/inspect.ts';
-import { createRecoder, type Recoder } from '../images/recoder.ts';
-import { withoutMetadata } from '../images/strip.ts';
+import { createRecoder } from '../images/recoder.ts';
 import type { Operation, TargetCall } from '../pipeline/call.ts';
 import type { ExchangeView } from '../pipeline/exchange.ts';
-import type { PriceBook } from '../pipeline/prices.ts';
 import type { ImagesResponse } from '../pipeline/response.ts';
-import { completeResult, type ImageAnswer, type ImageResult, type ResultImage } from '../pipeline/result.ts';
+import { completeResult, type ImageAnswer, type ImageResult } from '../pipeline/result.ts';
 import type { Target } from '../pipeline/settings.ts';
-import { ConfigError, defineStage, type PictureFetcher } from '../pipeline/stage.ts';
+import { ConfigError, defineStage } from '../pipeline/stage.ts';
 import { targetCall } from '../pipeline/target-call.ts';
-import type { AnsweredPart, UpstreamReply } from '../pipeline/upstream.ts';
+import type { AnsweredPart, PartOutcome, SettledPart } from '../pipeline/upstream.ts';
 import { addUsage } from '../pipeline/wire-usage.ts';
-import { inOwedFormat, owedFormat, type OwedFormat } from './output-format.ts';
+import { decoded } from './delivered.ts';
+import { owedFormat } from './output-format.ts';
 import { holdBack } from './pass-through.ts';
-import { withBytes } from './result-picture.ts';
+import { imageInForm, withSize, type Delivery } from './picture-forms.ts';
+import { streamedResult } from './streamed-result.ts';
 
 /**
  * The provider's answer → a canonical result → OpenAI's response. An answer that is in OpenAI's form already, and in the
@@ -44,7 +42,7 @@ export const responseNormalise = defineStage({
     return async function responseNormalise(exchange) {
       const { target, reply: outcomes } = exchange;
       const call = targetCall(exchange.call, target);
-      const response = responseTo(call, target, {
+      const response = responseTo(exchange, call, {
         extras: extrasFor(exchange.request.query, extras),
         canHost,
         strip,
@@ -53,12 +51,15 @@ export const responseNormalise = defineStage({
       const owed = capabilities === undefined ? undefined : await owedFormat(call, capabilities);
       const delivery: Delivery = { ...services, owed };
       const [only] = outcomes;
+      const waitsForAll = outcomes.length > 1 && exchange.route.fanout === 'all_or_nothing';
+      if (call.stream && !waitsForAll) return { result: await streamedResult(exchange, call, delivery), response };
       if (
         outcomes.length === 1 &&
         only?.kind === 'answered' &&
         response.passThrough &&
         owed === undefined &&
-        target.entity.provider.speaksOpenAi
+        target.entity.provider.speaksOpenAi &&
+        !isEventStream(only.reply.headers)
       ) {
         return { result: await resultOfOne(only, call, exchange, delivery), response };
       }
@@ -76,35 +77,26 @@ function extrasFor(query: URLSearchParams, always: ImagesResponse['extras']): Im
   return [...new Set([...always, ...asked])];
 }
 
-/** What it takes to give pictures in another form. */
-interface Delivery {
-  readonly pictures: PictureFetcher;
-  readonly prices: PriceBook;
-  /** Whether the gateway can hand out links of its own. */
-  readonly canHost: boolean;
-  readonly recoder: Recoder;
-  /** Whether pictures go out without their metadata. */
-  readonly strip: boolean;
-  /** The file format that is still to be made. */
-  readonly owed: OwedFormat | undefined;
-}
-
 type View = ExchangeView<'call' | 'target' | 'reply'>;
 
 function responseTo(
+  { call: asked, target }: View,
   call: TargetCall,
-  target: Target,
   {
     extras,
     canHost,
     strip,
   }: { readonly extras: ImagesResponse['extras']; readonly canHost: boolean; readonly strip: boolean },
 ): ImagesResponse {
+  // Clients look for base64 in events, whatever an entity says of its pictures: only who asks for links gets them.
+  if (call.stream) {
+    const form = asked.responseFormat === 'url' ? 'url' : 'b64_json';
+    return { kind: 'images', form, framing: 'events', extras, passThrough: false };
+  }
   const own = ownForm(target, call.operation, canHost);
   const form = call.responseFormat === 'b64_ephemeral' ? 'b64_json' : (call.responseFormat ?? own);
-  const framing = call.stream ? 'events' : 'json';
-  const passThrough = framing === 'json' && extras.length === 0 && form !== 'url' && !strip;
-  return { kind: 'images', form, framing, extras, passThrough };
+  const passThrough = extras.length === 0 && form !== 'url' && !strip;
+  return { kind: 'images', form, framing: 'json', extras, passThrough };
 }
 
 /** Where the caller does not say, pictures go out as they come: as links from a provider that gives links. */
@@ -124,7 +116,7 @@ async function resultOfOne(
     noteDelivery(exchange.attempts[part.attempt], told, delivery.prices);
   });
   const read = once(async () =>
-    inForm(await decoded({ ...part, reply: held.reply }, exchange, delivery), call, exchange, delivery),
+    inForm(await decoded({ ...part, reply: held.reply }, exchange, delivery.prices), call, exchange, delivery),
   );
   let { passThrough } = held;
   if (passThrough === undefined) await read();
@@ -137,6 +129,7 @@ async function resultOfOne(
     get passThrough() {
       return passThrough;
     },
+    events: undefined,
   };
 }
 
@@ -152,15 +145,21 @@ function once<Value>(make: () => Promise<Value>): () => Promise<Value> {
  */
 async function answerOfAll(exchange: View, call: TargetCall, delivery: Delivery): Promise<ImageAnswer> {
   const { reply: outcomes } = exchange;
-  const decoding = outcomes.map((outcome) =>
-    outcome.kind === 'failed' ? Promise.reject(outcome.error) : decoded(outcome, exchange, delivery),
-  );
+  const decoding = outcomes.map(async (outcome) => {
+    const part = await settledPart(outcome);
+    if (part.kind === 'failed') throw part.error;
+    return decoded(part, exchange, delivery.prices);
+  });
   const { succeeded: answers, failures } = await whatSucceeds(decoding, exchange);
   const answer = merge(answers);
   const fetching = answer.images.map((image) => imageInForm(image, call, exchange, delivery));
   const { succeeded: images, failures: unfetched } = await whatSucceeds(fetching, exchange);
   tellMissing(exchange, (call.parameters.n ?? 1) - images.length, [...failures, ...unfetched]);
   return withSize({ ...answer, images });
+}
+
+function settledPart(outcome: PartOutcome): SettledPart | Promise<SettledPart> {
+  return outcome.kind === 'pending' ? outcome.outcome : outcome;
 }
 
 /** The values of those that succeed; as many as the route asks for. @throws the first failure, when they do not do */
@@ -191,68 +190,6 @@ function tellMissing({ target, responseHeaders, log }: View, missing: number, fa
   log.warn('fewer pictures than asked for', { entity: target.entity.id, missing, errors: failures });
 }
 
-/** The provider's pictures; the attempt's record learns how many there are, and what they cost. */
-async function decoded(
-  part: AnsweredPart,
-  { target, attempts }: View,
-  { prices }: Pick<Delivery, 'prices'>,
-): Promise<ImageAnswer> {
-  const attempt = attempts[part.attempt];
-  const { reply, hasFailed } = watchReading(part.reply);
-  try {
-    const answer = await target.entity.provider.decode(reply, part.call);
-    checkBase64(answer);
-    const sized = await withSize(answer);
-    const { images, usage, effective, costNanoUsd: reportedNanoUsd } = sized;
-    const { size, quality } = effective;
-    noteDelivery(attempt, { images: images.length, usage, size, quality, reportedNanoUsd }, prices);
-    return sized;
-  } catch (error) {
-    // An answer whose bytes failed to come may have been billed; one that holds no picture delivered none.
-    const holdsNone = error instanceof GatewayError && error.code === 'upstream_invalid_response' && !hasFailed();
-    const isRefusal = error instanceof GatewayError && error.code === 'content_policy_violation';
-    if (attempt !== undefined && (holdsNone || isRefusal)) attempt.images = 0;
-    throw error;
-  }
-}
-
-/** The same answer, of which it can be told whether its bytes have failed to come. */
-function watchReading(reply: UpstreamReply): { readonly reply: UpstreamReply; readonly hasFailed: () => boolean } {
-  let failed = false;
-  const body: ByteSource = {
-    length: reply.body.length,
-    cancel: () => reply.body.cancel(),
-    async *[Symbol.asyncIterator]() {
-      try {
-        for await (const chunk of reply.body) yield chunk;
-      } catch (error) {
-        failed = true;
-        throw error;
-      }
-    },
-  };
-  return { reply: { ...reply, body }, hasFailed: () => failed };
-}
-
-/** A JPEG with large metadata tells its size only behind them; further we do not look. */
-const dimensionsHeadBytes = 64 * 1024;
-
-/** What was really made, by the header of the first picture: many providers make other sizes than were asked for. */
-async function withSize(answer: ImageAnswer): Promise<ImageAnswer> {
-  const [first] = answer.images;
-  if (answer.effective.size !== undefined || first === undefined || first.payload.kind === 'link') return answer;
-  const dimensions = probeDimensions(await payloadHead(first.payload, dimensionsHeadBytes));
-  if (dimensions === undefined) return answer;
-  return { ...answer, effective: { ...answer.effective, size: `${dimensions.width}x${dimensions.height}` } };
-}
-
-/** Here another candidate can still be tried, and nothing has been sent. @throws GatewayError upstream_invalid_response */
-function checkBase64({ images }: ImageAnswer): void {
-  const isValid = images.every(({ payload }) => payload.kind === 'link' || payloadByteLength(payload) !== undefined);
-  if (!isValid)
-    throw new GatewayError('upstream_invalid_response', 'A picture in the provider’s answer is not base64.');
-}
-
 function merge(answers: readonly ImageAnswer[]): ImageAnswer {
   const [first] = answers;
   if (first === undefined) throw new GatewayError('internal_error', 'There was no answer to read.');
@@ -277,25 +214,4 @@ function addCosts(answers: readonly ImageAnswer[]): number | undefined {
 async function inForm(answer: ImageAnswer, call: TargetCall, exchange: View, delivery: Delivery): Promise<ImageAnswer> {
   const images = answer.images.map((image) => imageInForm(image, call, exchange, delivery));
   return withSize({ ...answer, images: await Promise.all(images) });
-}
-
-async function imageInForm(
-  image: ResultImage,
-  { responseFormat, stream }: TargetCall,
-  exchange: View,
-  { pictures, canHost, recoder, strip, owed }: Delivery,
-): Promise<ResultImage> {
-  const wantsLinks = responseFormat === 'url' || responseFormat === undefined;
-  // A link without TLS is that of a server of our own, which callers need not know of.
-  const isOurs = canHost && image.payload.kind === 'link' && !image.payload.url.startsWith('https:');
-  const mayStay = wantsLinks && !stream && exchange.route.urlMode === 'provider' && !isOurs;
-  if (mayStay && owed === undefined && !strip) return image;
-  const fetched = await withBytes(image, exchange.target, exchange, pictures);
-  const made = owed === undefined ? fetched : await inOwedFormat(fetched, owed, recoder, exchange.signal);
-  return strip ? withoutItsMetadata(made) : made;
-}
-
-async function withoutItsMetadata(image: ResultImage): Promise<ResultImage> {
-  const { edits } = await inspectPicture(payloadBytes(image.payload));
-  return { ...image, payload: await withoutMetadata(image.payload, edits) };
 }

@@ -176,7 +176,7 @@ stageContract({
 
 stageContract({
   definition: dispatch,
-  config: { max_reply_bytes: 1_000_000, poll_interval: 500, poll_interval_max: 3000 },
+  config: { max_reply_bytes: 1_000_000, poll_interval: 500, poll_interval_max: 3000, ping_interval: 15_000 },
   env: makeStageEnv(),
   exchange: (signal) => makeExchange({ target, upstream }, { signal }),
 });

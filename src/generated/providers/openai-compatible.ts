@@ -50,6 +50,10 @@ export interface OpenaiCompatibleConfig {
      */
     edit_body: 'multipart' | 'json';
     /**
+     * Whether the service streams pictures as OpenAI does: it is sent `stream` and `partial_images` when the caller wants events. If not, each picture goes out in one event when the answer is there.
+     */
+    streams: boolean;
+    /**
      * The most pictures that one request to the service can ask for; more are asked for in several requests.
      */
     max_images: number;

@@ -13,4 +13,8 @@ export interface DispatchConfig {
    * The longest wait between two such questions. Here: milliseconds.
    */
   poll_interval_max: number;
+  /**
+   * How long the connection of a caller who asked for events (`stream: true`) is silent before a comment goes out to keep it open. Here: milliseconds.
+   */
+  ping_interval: number;
 }

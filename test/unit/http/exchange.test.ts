@@ -111,5 +111,6 @@ describe('a request target', () => {
 
 function open(log = recordingLog()): OpenExchange {
   const { id, startedAtMs, route, request, body, live, signal } = makeExchange({});
-  return openExchange({ id, startedAtMs, route, request, body, live, signal, log, outliveClient() {} });
+  const quiet = { keepAlive() {}, outliveClient() {} };
+  return openExchange({ id, startedAtMs, route, request, body, live, signal, log, ...quiet });
 }

@@ -4,20 +4,9 @@ import { renderImages } from '../../../src/http/images-response.ts';
 import type { ImagePayload } from '../../../src/images/payload.ts';
 import type { ImageAnswer } from '../../../src/pipeline/result.ts';
 import type { CountedBudget } from '../../../src/pipeline/exchange.ts';
-import { makeAttempt, makeCall } from '../../fixtures/exchange.ts';
+import { makeAttempt } from '../../fixtures/exchange.ts';
 import { jpeg, png, randomPng, sha256, webp } from '../../fixtures/pictures.ts';
-import {
-  answerOf,
-  base64,
-  contextOf,
-  eventsOf,
-  fakeBlobs,
-  hostIn,
-  json,
-  rendered,
-  spooled,
-  textOf,
-} from './rendering.ts';
+import { answerOf, base64, contextOf, fakeBlobs, hostIn, json, rendered, spooled, textOf } from './rendering.ts';
 import { recordingLog, type RecordingLog } from '../runtime/recording-log.ts';
 
 const picture = png();
@@ -94,7 +83,6 @@ describe('an images response as JSON', () => {
   it('takes a link that should be bytes by now for a bug of ours', async () => {
     const answer = answerOf(link('https://provider.example/a'));
     await expect(rendered(answer, { form: 'b64_json' })).rejects.toMatchObject({ code: 'internal_error' });
-    await expect(rendered(answer, { framing: 'events' })).rejects.toMatchObject({ code: 'internal_error' });
   });
 
   it('blames the provider for base64 that is none, before anything is sent', async () => {
@@ -190,10 +178,10 @@ describe('the cost of an answer', () => {
 });
 
 describe('the length of an answer', () => {
-  it('is exact, whatever the pictures are and in whichever form', async () => {
+  it('is exact, whatever the pictures are', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(payload, { minLength: 1, maxLength: 4 }), framing, async (payloads, framing) => {
-        const { length, body } = await rendered(answerOf(...payloads), { framing });
+      fc.asyncProperty(fc.array(payload, { minLength: 1, maxLength: 4 }), async (payloads) => {
+        const { length, body } = await rendered(answerOf(...payloads));
         expect(length).toBe(body.byteLength);
       }),
     );
@@ -268,77 +256,6 @@ describe('pictures as links', () => {
     const blobs = { ...fakeBlobs(), put: () => Promise.reject(full) };
     await expect(rendered(answerOf(bytes(picture)), { form: 'url' }, { host: hostIn(blobs) })).rejects.toBe(full);
   });
-
-  it('are not made for an answer in events', async () => {
-    const { text } = await rendered(answerOf(bytes(picture)), { form: 'url', framing: 'events' });
-    expect(eventsOf(text)).toMatchObject([{ data: { b64_json: picture.toString('base64') } }]);
-  });
-});
-
-describe('an images response as events', () => {
-  it('has one completed event a picture, with all members that clients expect', async () => {
-    const answer: ImageAnswer = {
-      ...answerOf(bytes(picture), bytes(await webp())),
-      created: 1_763_000_000,
-      usage: { inputTokens: 5, outputTokens: 7, totalTokens: 12 },
-      effective: { size: '8x8', quality: 'low', background: 'transparent' },
-    };
-    const { headers, text } = await rendered(answer, { framing: 'events' });
-    expect(headers).toEqual({ 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' });
-    const members = {
-      type: 'image_generation.completed',
-      created_at: 1_763_000_000,
-      size: '8x8',
-      quality: 'low',
-      background: 'transparent',
-      output_format: 'png',
-      usage: {
-        input_tokens: 5,
-        output_tokens: 7,
-        total_tokens: 12,
-        input_tokens_details: { text_tokens: 0, image_tokens: 0 },
-      },
-    };
-    expect(eventsOf(text)).toEqual([
-      { event: members.type, data: { ...members, b64_json: picture.toString('base64') } },
-      { event: members.type, data: { ...members, b64_json: (await webp()).toString('base64') } },
-    ]);
-  });
-
-  it('has what was asked for where the provider does not tell what it made', async () => {
-    const parameters = { size: '1024x1024', quality: 'high', background: 'opaque', outputFormat: 'webp' };
-    const call = makeCall({ operation: 'edition', parameters });
-    const { text } = await rendered(answerOf(bytes(Buffer.from('?'))), { framing: 'events' }, { call });
-    expect(eventsOf(text)).toEqual([
-      {
-        event: 'image_edit.completed',
-        data: {
-          type: 'image_edit.completed',
-          b64_json: 'Pw==',
-          created_at: 1_763_123_456,
-          size: '1024x1024',
-          quality: 'high',
-          background: 'opaque',
-          output_format: 'webp',
-        },
-      },
-    ]);
-  });
-
-  it('has defaults where nobody says anything, and no null', async () => {
-    const { text } = await rendered(answerOf(bytes(Buffer.from('?'))), { framing: 'events' });
-    expect(eventsOf(text)).toMatchObject([
-      { data: { size: 'auto', quality: 'auto', background: 'auto', output_format: 'png' } },
-    ]);
-    expect(text).not.toContain('null');
-  });
-
-  it('keeps several MB in one line', async () => {
-    const large = randomPng(3_000_000);
-    const { text } = await rendered(answerOf(base64(Buffer.from(large.toString('base64')))), { framing: 'events' });
-    const [event] = eventsOf(text);
-    expect(event?.data['b64_json'] === large.toString('base64')).toBe(true);
-  });
 });
 
 const payload: fc.Arbitrary<ImagePayload> = fc
@@ -352,4 +269,3 @@ const payload: fc.Arbitrary<ImagePayload> = fc
     const text = Buffer.from(data).toString(kind === 'url' ? 'base64url' : 'base64');
     return base64(Buffer.from(kind === 'unpadded' ? text.replace(/=+$/, '') : text));
   });
-const framing = fc.constantFrom('json', 'events');

@@ -2,11 +2,13 @@
 import { expect } from 'vitest';
 import type { BlobStore, PutOptions } from '../../../src/blobs/blob-store.ts';
 import { collect } from '../../../src/body/byte-source.ts';
+import { eventsOfResult, renderEvents, type EventsContext } from '../../../src/http/events-response.ts';
 import { renderImages, type RenderContext } from '../../../src/http/images-response.ts';
 import type { ByteText, ImagePayload, SpooledFile } from '../../../src/images/payload.ts';
 import { isJsonObject } from '../../../src/json.ts';
 import type { ImagesResponse } from '../../../src/pipeline/response.ts';
-import type { ImageAnswer } from '../../../src/pipeline/result.ts';
+import { completeResult, type ImageAnswer, type ImageEvent } from '../../../src/pipeline/result.ts';
+import type { Clock } from '../../../src/pipeline/stage.ts';
 import { makeCall, silentLog } from '../../fixtures/exchange.ts';
 
 /** What the caller wants when it says nothing. */
@@ -17,6 +19,30 @@ export const json: ImagesResponse = {
   passThrough: false,
   extras: [],
 };
+
+/** What a caller gets who wants events. */
+export const inEvents: ImagesResponse = { ...json, form: 'b64_json', framing: 'events' };
+
+/** A clock that stands still, but for the timers that a test lets ring. */
+export function testClock(): Clock & { readonly ring: () => void } {
+  const timers = new Set<() => void>();
+  return {
+    now: () => 0,
+    monotonic: () => 0,
+    sleep: () => Promise.reject(new Error('This test did not expect to sleep.')),
+    timer(_milliseconds, callback) {
+      const due = (): void => {
+        timers.delete(due);
+        callback();
+      };
+      timers.add(due);
+      return { cancel: () => void timers.delete(due) };
+    },
+    ring() {
+      for (const due of timers) due();
+    },
+  };
+}
 
 /** An answer of which nothing is known but its pictures. */
 export function answerOf(...payloads: readonly ImagePayload[]): ImageAnswer {
@@ -75,7 +101,10 @@ export function fakeBlobs(): BlobStore & { readonly kept: KeptPicture[] } {
 
 /** Keeps pictures in a store, and makes links of their names. */
 export function hostIn(blobs: BlobStore): NonNullable<RenderContext['host']> {
-  return async (content, mediaType) => `https://pictures.example/files/${await blobs.put(content, mediaType)}`;
+  return async (content, mediaType, mostMs) => {
+    const name = await blobs.put(content, mediaType, { expiresAtMs: mostMs });
+    return `https://pictures.example/files/${name}`;
+  };
 }
 
 /** What stands around an answer: a gateway that hosts pictures, in the year 2025. */
@@ -103,6 +132,39 @@ export async function rendered(
   const { length } = body;
   const collected = Buffer.from(await collect(body));
   return { status, headers, length, body: collected, text: collected.toString() };
+}
+
+export interface GivenEventsContext extends Partial<EventsContext> {
+  /** Called with each of the items of the body. */
+  see?(chunk: Uint8Array): void;
+}
+
+/** Renders events, and reads them to their end. */
+export async function renderedEvents(
+  events: AsyncIterable<ImageEvent> | ImageAnswer,
+  response: Partial<ImagesResponse> = {},
+  { see, ...given }: GivenEventsContext = {},
+) {
+  const { call, nowSeconds, host } = contextOf();
+  const context: EventsContext = {
+    call,
+    nowSeconds,
+    host,
+    clock: testClock(),
+    pingEveryMs: undefined,
+    hasBegun: false,
+    signal: new AbortController().signal,
+    ...given,
+  };
+  const source = 'images' in events ? eventsOfResult(completeResult(events)) : events;
+  const { status, headers, body, failure } = renderEvents(source, { ...inEvents, ...response }, context);
+  if (body instanceof Uint8Array) throw new Error('this answer is to be streamed');
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of body) {
+    see?.(chunk);
+    chunks.push(chunk);
+  }
+  return { status, headers, text: Buffer.concat(chunks).toString(), failure: failure?.() };
 }
 
 /** The events of a stream, by the rules of the HTML standard as far as they are used here. */

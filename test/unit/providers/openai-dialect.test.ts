@@ -35,10 +35,20 @@ describe('the OpenAI dialect', () => {
     });
 
     it('has nothing that the caller did not say', () => {
-      expect(bodyOf({ parameters: { n: undefined, size: undefined }, stream: true, partialImages: 2 })).toEqual({
+      expect(bodyOf({ parameters: { n: undefined, size: undefined }, partialImages: 2 })).toEqual({
         kind: 'json',
         value: { model: 'gpt-image-2', prompt: 'a lighthouse' },
       });
+    });
+
+    it('asks for events when the call does, and for unfinished pictures', () => {
+      const value = { model: 'gpt-image-2', prompt: 'a lighthouse', stream: true };
+      expect(bodyOf({ stream: true })).toEqual({ kind: 'json', value });
+      expect(bodyOf({ stream: true, partialImages: 2 })).toEqual({
+        kind: 'json',
+        value: { ...value, partial_images: 2 },
+      });
+      expect(dialect.encode(makeTargetCall({ stream: true })).request.headers['accept']).toMatch(/^text\/event-stream/);
     });
 
     it('has the vendor’s headers, and no credential', () => {

@@ -73,7 +73,7 @@ export function createBench(): Bench {
     },
   };
   const handle = dispatch.create(
-    { max_reply_bytes: 5000, poll_interval: 500, poll_interval_max: 3000 },
+    { max_reply_bytes: 5000, poll_interval: 500, poll_interval_max: 3000, ping_interval: 15_000 },
     makeStageEnv({ clock, random: () => 0.5 }),
   );
   const bench: Bench = {
@@ -100,6 +100,7 @@ export function createBench(): Bench {
 }
 
 function replyOrFailure(outcome: PartOutcome): UpstreamReply | GatewayError {
+  if (outcome.kind === 'pending') throw new Error('This test did not expect a part that is still under way.');
   return outcome.kind === 'answered' ? outcome.reply : outcome.error;
 }
 
