@@ -1,6 +1,8 @@
 import { OperatorError } from '../errors.ts';
 import { askingMethods } from './ask.ts';
 import { comesAfter, estimate, isInRange, StoreMisuse, type Books, type HeldAmount } from './books.ts';
+import { createMemoryJobs, type MemoryJobs } from './memory-jobs.ts';
+import { jobMethods } from './job-requests.ts';
 import type { KeyRow } from './keys.ts';
 import type { Counter, CountersQuery } from './ledger.ts';
 import { createMemoryLedger, type MemoryLedger } from './memory-ledger.ts';
@@ -37,6 +39,7 @@ export const memoryStore: StoreDefinition = {
 
     return {
       ...askingMethods({ ask }),
+      ...jobMethods((request) => run(() => tables.jobs.perform(request))),
       maintain: ({ ledgerKeptMs }) =>
         run(() => {
           const estimated = tables.expired().filter((id) => estimate(tables.books, id)).length;
@@ -73,6 +76,7 @@ interface MemoryReservation {
 
 interface MemoryTables {
   readonly books: Books;
+  readonly jobs: MemoryJobs;
   readonly ledger: MemoryLedger;
   counters(query: CountersQuery): readonly Counter[];
   /** Open reservations whose time is up. */
@@ -88,6 +92,7 @@ function createTables(now: () => number): MemoryTables {
   const over = new Set<string>();
   const ledger = createMemoryLedger(mostRows);
   const keys = new Map<string, KeyRow>();
+  const jobs = createMemoryJobs(now);
 
   const isTaken = (id: string): boolean => open.has(id) || over.has(id);
 
@@ -154,6 +159,7 @@ function createTables(now: () => number): MemoryTables {
 
   return {
     books,
+    jobs,
     ledger,
     counters({ prefix = '', after, limit }) {
       return Array.from(counters, ([counter, { settled, held, expiresAtMs }]) => ({
@@ -181,6 +187,7 @@ function createTables(now: () => number): MemoryTables {
         const isHeld = (state === 'claimed' || state === 'sent') && heldUntilMs > nowMs;
         if (!isHeld && keptUntilMs <= nowMs) keys.delete(key);
       }
+      jobs.forget();
       if (ledgerKeptMs !== undefined) ledger.forget(nowMs - ledgerKeptMs);
     },
   };

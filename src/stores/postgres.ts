@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { OperatorError } from '../errors.ts';
 import { askingMethods } from './ask.ts';
+import { jobMethods, type JobAnswer, type JobRequest } from './job-requests.ts';
+import { abandonStatement, jobStatement, pruneStatement, readJobAnswer, type JobDialect } from './job-sql.ts';
 import { endOfPrefix } from './books.ts';
 import {
   countersStatement,
@@ -163,7 +165,10 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
   async function sweep(): Promise<number> {
     // After an outage all leases have run out; the others are given the time to renew theirs.
     const mayTell = inContactSinceMs !== undefined && performance.now() - inContactSinceMs > leaseMs;
-    if (mayTell) await abandonKeys(link, upkeepStep);
+    if (mayTell) {
+      await abandonKeys(link, upkeepStep);
+      await link.query(abandonStatement(leaseHasRunOut, { nowMs: now(), values: [] }, jobDialect, upkeepStep));
+    }
     let total = 0;
     for (let step = 0; step < mostSteps; step += 1) {
       const found = await link.query({
@@ -196,6 +201,7 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
       `kept_until_ms <= $2 AND (state IN ('done', 'lost') OR held_until_ms <= $2)`,
       [nowMs],
     );
+    await link.query(pruneStatement(nowMs, jobDialect, upkeepStep));
     if (ledgerKeptMs !== undefined) {
       await forget('ledger', 'number', `at_ms < $2 AND state <> 'reserved'`, [nowMs - ledgerKeptMs]);
     }
@@ -210,6 +216,20 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
     for (let step = 0; step < mostSteps; step += 1) {
       const [answer] = await link.query({ text, values: [upkeepStep, ...values] });
       if (Number(answer?.['count']) < upkeepStep) return;
+    }
+  }
+
+  async function askOfJobs(request: JobRequest): Promise<JobAnswer> {
+    if (closing !== undefined) throw storeClosed();
+    try {
+      await prepare();
+      // What is taken without a lease would be taken for abandoned.
+      if (request.kind === 'claim' && performance.now() - renewedAtMs > leaseMs / 3) await renewLease(link);
+      const statement = jobStatement(request, { owner, nowMs: now() }, jobDialect);
+      return readJobAnswer(request, await link.query(statement));
+    } catch (error) {
+      health.healthy = false;
+      throw cannotWrite(error);
     }
   }
 
@@ -232,6 +252,7 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
 
   return {
     ...askingMethods(queue),
+    ...jobMethods(askOfJobs),
     ...createReader(reports),
     async read(counter, range) {
       if (closing !== undefined) throw storeClosed();
@@ -273,6 +294,17 @@ const dialect: Dialect = {
   day: `to_char(to_timestamp(at_ms / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')`,
   month: `to_char(to_timestamp(at_ms / 1000) AT TIME ZONE 'UTC', 'YYYY-MM')`,
 };
+
+const jobDialect: JobDialect = {
+  table: 'pinhole_jobs',
+  parameter: (number) => `$${number}`,
+  lock: 'FOR UPDATE SKIP LOCKED',
+  among: (column, parameter) => `${column} = ANY (${parameter}::text[])`,
+  list: (texts) => texts,
+};
+
+const leaseHasRunOut =
+  'NOT EXISTS (SELECT FROM pinhole_owners WHERE owner = pinhole_jobs.owner AND expires_at > now())';
 
 function createReader(session: Session): Omit<BooksReader, 'close'> {
   async function query(statement: Statement): Promise<readonly Answered[]> {
