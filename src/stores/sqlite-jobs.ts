@@ -13,8 +13,8 @@ import type { Answered } from './ledger-sql.ts';
 
 export interface SqliteJobs {
   perform(request: JobRequest, nowMs: number): JobAnswer;
-  /** Whether a request would change anything, as far as that can be told without trying. */
-  mayChange(request: JobRequest, nowMs: number): boolean;
+  /** The answer to a request that changes nothing; undefined when it may change something. */
+  look(request: JobRequest, nowMs: number): JobAnswer | undefined;
   /** Processes that hold jobs. */
   owners(): readonly string[];
   /** Deals with what an owner that is gone has held, and gives its number. */
@@ -47,12 +47,21 @@ export function createSqliteJobs(database: DatabaseSync, owner: string): SqliteJ
     return statement.all(...(values as readonly (string | number | null)[]));
   }
 
+  function perform(request: JobRequest, nowMs: number): JobAnswer {
+    return readJobAnswer(request, run(jobStatement(request, { owner, nowMs }, dialect)));
+  }
+
   return {
-    perform: (request, nowMs) => readJobAnswer(request, run(jobStatement(request, { owner, nowMs }, dialect))),
-    mayChange({ kind }, nowMs) {
-      if (kind === 'claim') return findQueued.get() !== undefined;
-      if (kind === 'claim-notice') return findDue.get(nowMs) !== undefined;
-      return kind !== 'read' && kind !== 'count' && kind !== 'held';
+    perform,
+    look(request, nowMs) {
+      const finds = {
+        claim: () => findQueued.get(),
+        'claim-notice': () => findDue.get(nowMs),
+      };
+      const { kind } = request;
+      if (kind === 'read' || kind === 'count' || kind === 'held') return perform(request, nowMs);
+      const isIdle = (kind === 'claim' || kind === 'claim-notice') && finds[kind]() === undefined;
+      return isIdle ? readJobAnswer(request, []) : undefined;
     },
     owners: () => findOwners.all().map((row) => String(row['owner'])),
     abandon: (gone, nowMs, limit) =>

@@ -113,9 +113,10 @@ function createHandler({ file, owner: self }: WorkerSettings): OrderHandler<Work
       }
       if (order.kind === 'job') {
         const { request, nowMs } = order;
+        // Every few seconds somebody asks whether there is anything to do; while there is not, the disk is left alone.
+        const seen = jobs.look(request, nowMs);
+        if (seen !== undefined) return { kind: 'job', answer: seen };
         const run = (): JobAnswer => jobs.perform(request, nowMs);
-        // It is asked every few seconds whether there is anything to do, and the disk is left alone while there is not.
-        if (!jobs.mayChange(request, nowMs)) return { kind: 'job', answer: run() };
         return { kind: 'job', answer: unforgettableOfJobs.has(request.kind) ? durably(run) : inHaste(run) };
       }
       if (order.kind === 'sweep') {
