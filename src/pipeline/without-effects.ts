@@ -37,6 +37,18 @@ export function withoutEffects(env: StageEnv): StageEnv {
       sendKey: never,
       completeKey: never,
       releaseKey: never,
+      createJob: never,
+      claimJob: never,
+      sendJob: never,
+      returnJob: never,
+      noteJobProgress: never,
+      heldJobs: never,
+      finishJob: never,
+      cancelJob: never,
+      readJob: never,
+      countJobs: never,
+      claimJobNotice: never,
+      settleJobNotice: never,
       close: never,
       read: store.read,
       usage: store.usage,
@@ -58,6 +70,7 @@ export function withoutEffects(env: StageEnv): StageEnv {
     pictures: unfetched(pictures),
     services: { connect: () => ({ ask: never, tell: never, close: () => Promise.resolve() }) },
     alerts: { post: () => undefined },
+    jobs: { wake: () => undefined, end: () => undefined },
   };
 }
 

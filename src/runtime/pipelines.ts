@@ -103,6 +103,7 @@ function compileStage(
     name,
     writes,
     handle,
+    keepsBody: definition.keepsBody,
     ...(definition.explain === undefined
       ? {}
       : { explainer: () => explainerOf(definition, config, env, nestedExplanation(compiled)) }),

@@ -74,7 +74,11 @@ export function jobsContract(newPlace: () => StorePlace): void {
     nowMs += 10;
     await store.finishJob('a', 'one', end('{"blob":"x"}', nowMs + 1000));
     await store.finishJob('a', 'one', end('again'));
-    expect(await store.readJob('a')).toMatchObject({ state: 'succeeded', outcome: '{"blob":"x"}', finishedAtMs: nowMs });
+    expect(await store.readJob('a')).toMatchObject({
+      state: 'succeeded',
+      outcome: '{"blob":"x"}',
+      finishedAtMs: nowMs,
+    });
     nowMs += 999;
     await store.maintain({ ledgerKeptMs: undefined });
     expect(await store.readJob('a')).toBeDefined();
@@ -166,8 +170,10 @@ export function sharedJobsContract(newPlace: () => SharedPlace): void {
   it('gives a job to exactly one of many openings', async () => {
     const place = newPlace();
     const stores = await Promise.all(many(3, () => place.open()));
-    await Promise.all(many(20, (index) => stores[index % 3]?.createJob(`j${index}`, newJob()) ?? Promise.resolve()));
-    const claims = await Promise.all(stores.flatMap((store, at) => many(10, (index) => store.claimJob(`${at}/${index}`))));
+    await Promise.all(many(20, async (index) => stores[index % 3]?.createJob(`j${index}`, newJob())));
+    const claims = await Promise.all(
+      stores.flatMap((store, at) => many(10, (index) => store.claimJob(`${at}/${index}`))),
+    );
     const ids = claims.flatMap((job) => (job === undefined ? [] : [job.id]));
     expect([ids.length, new Set(ids).size]).toEqual([20, 20]);
     await Promise.all(stores.map((store) => store.close()));
