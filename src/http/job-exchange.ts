@@ -197,7 +197,7 @@ async function answer(
     const written = recording.answer(recorder()?.answer(body, headers) ?? body, headers);
     if (!(written.body instanceof Uint8Array)) await readToEnd(written.body);
     const failure = written.failure?.();
-    if (failure !== undefined) throw failure;
+    if (failure !== undefined) throw toGatewayError(failure);
     if (written.status >= 400)
       throw new GatewayError('upstream_error', `The call was answered with status ${written.status}.`, {
         status: written.status,

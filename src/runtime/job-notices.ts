@@ -57,14 +57,13 @@ export function createJobNotices({ clock, log, services, snapshots, random }: Jo
   }
 
   async function fillUp(): Promise<void> {
-    while (wanted && !stopped) {
-      wanted = false;
-      while (!stopped && underWay.size < atOnce && (await begin()));
-    }
+    wanted = false;
+    while (await begin());
   }
 
   /** Begins to tell of one job; false when there is none to tell of, or nobody to tell. */
   async function begin(): Promise<boolean> {
+    if (stopped || underWay.size >= atOnce) return false;
     const lease = snapshots.acquire();
     const { env, catalogue } = lease.value;
     const { webhook } = catalogue.jobs;

@@ -63,14 +63,13 @@ export function createJobRunner({ clock, log, snapshots, run, shutdown, onEnd }:
   }
 
   async function fillUp(): Promise<void> {
-    while (wanted && !stopped) {
-      wanted = false;
-      while (!stopped && (await begin()));
-    }
+    wanted = false;
+    while (await begin());
   }
 
   /** Begins one job; false when there is none, or no room. */
   async function begin(): Promise<boolean> {
+    if (stopped) return false;
     const lease = snapshots.acquire();
     const { env, catalogue } = lease.value;
     const holder = randomUUID();

@@ -146,7 +146,10 @@ export function readJobAnswer({ kind }: JobRequest, rows: readonly Answered[]): 
 
 function readJob(row: Answered): Job {
   const number = (name: string): number | null => (row[name] === null ? null : Number(row[name]));
-  const text = (name: string): string | null => (row[name] === null ? null : String(row[name]));
+  const text = (name: string): string | null => {
+    const value = row[name];
+    return typeof value === 'string' ? value : null;
+  };
   return {
     id: String(row['id']),
     consumer: text('consumer'),
