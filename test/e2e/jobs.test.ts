@@ -37,7 +37,7 @@ describe('a call with Prefer: respond-async [X14]', () => {
           queue: 2,
           timeout: '20s',
           max_answer_bytes: '12MiB',
-          webhook: { url: `${hook.origin}/jobs`, secret },
+          webhook: { url: `${hook.origin}/webhook`, secret },
         },
         server: { listen: '127.0.0.1:0', timeouts: { request: '1s', drain: '1s' } },
       }),
@@ -249,6 +249,7 @@ describe('a call with Prefer: respond-async [X14]', () => {
     hook.always(undefined);
     await hook.until(() => about(id)[1]?.fate === 'answered', 20_000);
     const [first, second] = about(id);
+    const heard = performance.now();
     expect(second?.document).toEqual({
       id: `msg_${id}`,
       object: 'event',
@@ -276,6 +277,9 @@ describe('a call with Prefer: respond-async [X14]', () => {
     const failing = await begin(gateway, {}, alice);
     await hook.until(() => about(failing)[0]?.fate === 'answered', 20_000);
     expect(about(failing)[0]?.document['type']).toBe('image.job.failed');
+    // Longer than the look at what is to be told takes to come round.
+    await expect.poll(() => performance.now() - heard, { timeout: 5_000 }).toBeGreaterThan(2_200);
+    expect([about(id).length, about(failing).length]).toEqual([2, 1]);
   });
 
   it('leaves the SDK of OpenAI as it is for calls that wait', async () => {
