@@ -25,7 +25,7 @@ export interface Breaker {
    * @param call what the request belongs to: where one call is let through, all of its requests are
    * @param isForced lets it through in any case
    */
-  enter(call: object, isForced: boolean): ((verdict: Verdict) => void) | undefined;
+  enter(call: object, isForced?: boolean): ((verdict: Verdict) => void) | undefined;
 }
 
 const rateWindowMs = 30_000;
@@ -106,7 +106,7 @@ export function createBreaker(
     },
     failures: () => failuresInRow,
     closedForMs,
-    enter(call, isForced) {
+    enter(call, isForced = false) {
       const mine = period;
       if (closedForMs(call) > 0) return isForced ? (verdict) => judgeForced(verdict, mine) : undefined;
       if (openUntilMs === undefined) {

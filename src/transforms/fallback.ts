@@ -30,7 +30,7 @@ export const fallback = defineComposite({
       let due = restingLast(exchange.candidates);
       let isLast = due.length === 1;
       let tries = 0;
-      for (let round = 0; ; ) {
+      for (let round = 0; ;) {
         const again: Due[] = [];
         const out: Due[] = [];
         for (const each of due) {

@@ -32,16 +32,16 @@ interface Fault {
   readonly cured: boolean;
   /** Whether the target is out of service afterwards. */
   readonly opens: boolean;
-  /** Whether its token is passed over afterwards. */
-  readonly rests?: boolean;
+  /** Whether its token is passed over afterwards: for the model, or for all models of its entity. */
+  readonly rests?: 'model' | 'entity';
 }
 
 const failed = { status: 502, code: 'upstream_error', cured: true, opens: true };
 const unreachable = { status: 502, code: 'upstream_unreachable', cured: true, opens: true };
 const invalid = { status: 502, code: 'upstream_invalid_response', cured: true, opens: true };
-const unauthorised = { status: 502, code: 'upstream_auth_failed', cured: true, opens: true, rests: true };
+const unauthorised = { status: 502, code: 'upstream_auth_failed', cured: true, opens: true, rests: 'entity' } as const;
 const callers = { cured: false, opens: false };
-const limited = { status: 429, code: 'rate_limit_exceeded', cured: true, opens: false, rests: true };
+const limited = { status: 429, code: 'rate_limit_exceeded', cured: true, opens: false, rests: 'model' } as const;
 
 const refusal = (status: number, more: Partial<Script> = {}): Script => ({
   status,
@@ -63,7 +63,7 @@ const faults: readonly Fault[] = [
   { name: 'a reset after the headers', script: { cut: 'mid_body' }, ...failed },
   {
     name: 'headers that do not come',
-    script: { hold: new Promise(() => {}) },
+    script: { hold: new Promise<void>(() => {}) },
     ...failed,
     status: 504,
     code: 'upstream_timeout',
@@ -116,13 +116,17 @@ const modelOf = (fault: Fault, targets: 1 | 2): string =>
 const aliasOf = (fault: Fault, targets: 1 | 2): string =>
   `${targets === 1 ? 'one' : 'two'}-${String(faults.indexOf(fault))}`;
 
+/** The entity of a case, which is its own where more than the model is remembered. */
+const entityOf = (fault: Fault, targets: 1 | 2): string =>
+  fault.rests === 'entity' ? `sick-${modelOf(fault, targets)}` : (fault.entity ?? 'sick');
+
 let sick: FakeOpenAi;
 let well: FakeOpenAi;
 let luma: FakeVendor;
 let gateway: Gateway;
 let temporary: string;
 let filesAtFirst: number;
-const closing: (() => Promise<unknown>)[] = [];
+const closing: (() => PromiseLike<unknown>)[] = [];
 
 beforeAll(async () => {
   const alsoKnown = faults.flatMap((fault) => [modelOf(fault, 1), modelOf(fault, 2)]);
@@ -137,11 +141,14 @@ beforeAll(async () => {
     () => sick.close(),
     () => well.close(),
     () => luma.close(),
-    () => Promise.resolve(tls.close()),
+    () =>
+      new Promise<void>((resolve) => {
+        tls.close(() => resolve());
+      }),
     () => rm(temporary, { recursive: true }),
   );
   // One failure is enough, and for the rest of the test.
-  const health = { failures: 1, open_for: '1h' };
+  const health = { failures: 1, open_for: '1h', last_resort: false };
   const entity = (id: string, baseUrl: string): EntityDocument => ({
     id,
     provider: 'openai',
@@ -151,11 +158,12 @@ beforeAll(async () => {
       options: { generation: { enabled: true }, edition: { enabled: true } },
     },
   });
+  const own = faults.filter(({ rests }) => rests === 'entity');
   const targets = faults.flatMap((fault): [string, object][] => {
-    const { entity: id = 'sick' } = fault;
+    const target = (of: 1 | 2): string => `${entityOf(fault, of)}/${modelOf(fault, of)}`;
     return [
-      [aliasOf(fault, 1), { targets: [`${id}/${modelOf(fault, 1)}`] }],
-      [aliasOf(fault, 2), { targets: [`${id}/${modelOf(fault, 2)}`, `well/${modelOf(fault, 2)}`] }],
+      [aliasOf(fault, 1), { targets: [target(1)] }],
+      [aliasOf(fault, 2), { targets: [target(2), `well/${modelOf(fault, 2)}`] }],
     ];
   });
   gateway = await startGateway({
@@ -163,6 +171,7 @@ beforeAll(async () => {
     config: gatewayConfig(
       [
         entity('sick', sick.baseUrl),
+        ...own.flatMap((fault) => ([1, 2] as const).map((of) => entity(entityOf(fault, of), sick.baseUrl))),
         openAiEntity(well, { id: 'well', name: 'Well' }),
         entity('refused', 'http://127.0.0.1:1/v1'),
         entity('nameless', 'http://does-not-exist.invalid/v1'),
@@ -216,7 +225,7 @@ const reaches = ({ entity = 'sick' }: Fault) => ({
 /** What is remembered of a case's target. */
 async function remembered(fault: Fault, targets: 1 | 2) {
   const model = modelOf(fault, targets);
-  const { targets: known, resting_tokens: resting } = await healthOf(gateway, fault.entity ?? 'sick');
+  const { targets: known, resting_tokens: resting } = await healthOf(gateway, entityOf(fault, targets));
   return { state: known.find((each) => each.model === model)?.state ?? 'closed', resting };
 }
 
@@ -236,7 +245,7 @@ describe.each(faults)('$name', (fault) => {
     expect(asked).toEqual(reaches(fault));
     const { state: actual, resting } = await remembered(fault, 1);
     expect(actual).toBe(state);
-    if (fault.rests === true) expect(resting).not.toEqual([]);
+    if (fault.rests !== undefined) expect(resting).not.toEqual([]);
 
     if (!fault.opens) return;
     const again = await tried(() => generate(aliasOf(fault, 1)));
@@ -291,7 +300,7 @@ describe('after all of it', () => {
     for (const id of ['sick', 'well', 'refused', 'nameless', 'untrusted', 'endless']) {
       expect(await healthOf(gateway, id)).toMatchObject({ in_flight: 0, queued: 0 });
     }
-    // Each provider may keep a connection for the next request.
-    expect(await gateway.openFiles()).toBeLessThanOrEqual(filesAtFirst + 8);
+    // Each of the ten entities may keep a connection for the next request.
+    expect(await gateway.openFiles()).toBeLessThanOrEqual(filesAtFirst + 10);
   });
 });

@@ -22,7 +22,7 @@ function config(more: Readonly<Record<string, unknown>> = {}, health: object = {
         connection: { base_url: fake.baseUrl, token },
         options: { generation: { enabled: true }, edition: { enabled: true } },
       },
-      health: { failures: 2, open_for: '1500ms', rest: '1h', ...health },
+      health: { failures: 2, open_for: '1500ms', rest: '1h', last_resort: false, ...health },
       ...rest,
     });
   return gatewayConfig(
@@ -30,6 +30,8 @@ function config(more: Readonly<Record<string, unknown>> = {}, health: object = {
       entity('main', upstreamKey),
       entity('pair', `${upstreamKey},${secondKey}`),
       entity('thrifty', upstreamKey),
+      entity('steady', upstreamKey, { health: { failures: 2, open_for: '1h' } }),
+      entity('other', upstreamKey, { health: { failures: 2, open_for: '1h' } }),
       entity('narrow', upstreamKey, { concurrency: { max: 2, queue: 1, wait: '10s' } }),
     ],
     {
@@ -56,8 +58,9 @@ function config(more: Readonly<Record<string, unknown>> = {}, health: object = {
         methods: ['POST'],
         operation: 'generation',
         pipeline,
-        refs: ['main', 'pair', 'thrifty', 'narrow'],
+        refs: ['main', 'pair', 'thrifty', 'steady', 'other', 'narrow'],
       })),
+      aliases: { both: { targets: ['steady/model-9', 'other/model-9'] } },
       ...more,
     },
   );
@@ -155,6 +158,28 @@ describe('what keeps failing', () => {
     expect((await call(`pair/${model}`, path)).status).toBe(200);
     expect((await healthOf(gateway, 'pair')).targets.filter((target) => target.model === model)).toEqual([]);
   });
+
+  it.each([
+    ['alone', 'steady/model-10', '/images'],
+    ['alone, without `fallback`', 'steady/model-11', '/flat'],
+    ['with another that fails as well', 'both', '/images'],
+  ])(
+    'is tried all the same when there is nobody else, and is back with the first success: %s',
+    async (_, model, path) => {
+      fake.always({ status: 502, body: '' });
+      const candidates = model === 'both' ? 2 : 1;
+      for (let round = 0; round < 4; round += 1) {
+        const { status, keys } = await call(model, path);
+        expect([status, keys.length]).toEqual([502, candidates]);
+      }
+      expect((await healthOf(gateway, 'steady')).state).toBe('open');
+      fake.always(undefined);
+      const back = await call(model, path);
+      expect([back.status, back.keys.length]).toEqual([200, 1]);
+      expect(await healthOf(gateway, 'steady')).toMatchObject({ state: 'closed', targets: [] });
+      expect((await call(model, path)).headers.get('x-pinhole-entity')).toBe('steady');
+    },
+  );
 
   it('stays out of service through a reload, unless its own settings change', async () => {
     await gateway.apply(config({}, { open_for: '1h' }));

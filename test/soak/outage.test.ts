@@ -29,7 +29,6 @@ beforeAll(async () => {
           both: { targets: ['main/gpt-image-1', 'spare/gpt-image-1'] },
           alone: { targets: ['spare/gpt-image-1'] },
         },
-        logging: { level: 'error' },
       },
     ),
   });

@@ -122,4 +122,18 @@ describe('a breaker', () => {
     clock.nowMs += 1000;
     expect(call('works')).toBe(true);
   });
+
+  it('lets through whom it is told to while it is open: a success closes it, a failure keeps it open no longer', () => {
+    const { breaker, call, clock } = bench({ failures: 1 });
+    call('fails');
+    clock.nowMs += 400;
+    breaker.enter({}, true)?.('fails');
+    expect([breaker.state(), breaker.closedForMs(), breaker.failures()]).toEqual(['open', 600, 2]);
+    const late = breaker.enter({}, true);
+    breaker.enter({}, true)?.('works');
+    expect(breaker.state()).toBe('closed');
+    // It was let through before, and says nothing about the time after it.
+    late?.('fails');
+    expect([breaker.state(), breaker.failures()]).toEqual(['closed', 0]);
+  });
 });

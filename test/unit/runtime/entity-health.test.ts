@@ -7,6 +7,7 @@ import { createTokenRing } from '../../../src/runtime/token-ring.ts';
 import { silentLog } from '../../fixtures/exchange.ts';
 
 const { signal } = new AbortController();
+const options = { signal, isLast: false };
 
 function bench(given: Partial<HealthSettings> = {}, tokens = 'sk-a') {
   const clock = { nowMs: 1000 };
@@ -14,6 +15,7 @@ function bench(given: Partial<HealthSettings> = {}, tokens = 'sk-a') {
   const settings: HealthSettings = {
     enabled: true,
     per: 'model',
+    lastResort: true,
     failures: 1,
     failureRate: 75,
     openForMs: 1000,
@@ -31,7 +33,7 @@ function bench(given: Partial<HealthSettings> = {}, tokens = 'sk-a') {
   });
   /** A call that ends at once. */
   const call = async (outcome: Parameters<Visit['end']>[0], model = 'm'): Promise<string | undefined> => {
-    const visit = await health.enter(model, {}, signal);
+    const visit = await health.enter(model, {}, options);
     visit.end(outcome);
     return visit.token?.reveal();
   };
@@ -85,10 +87,25 @@ describe('the health of an entity', () => {
     const { health, call, clock } = bench();
     await call(failure('upstream_error'));
     clock.nowMs += 400;
-    expect(() => health.enter('m', {}, signal)).toThrow(
+    expect(() => health.enter('m', {}, options)).toThrow(
       expect.objectContaining({ code: 'no_healthy_target', status: 503, retryAfterMs: 600 }),
     );
     expect(health.report().in_flight).toBe(0);
+  });
+
+  it('lets them in all the same where nobody else is left, unless it is no last resort', async () => {
+    const { health, call } = bench();
+    await call(failure('upstream_error'));
+    const visit = await health.enter('m', {}, { signal, isLast: true });
+    expect(health.standing('m').kind).toBe('open');
+    visit.end('answered');
+    expect(health.standing('m').kind).toBe('ready');
+
+    const strict = bench({ lastResort: false });
+    await strict.call(failure('upstream_error'));
+    expect(() => strict.health.enter('m', {}, { signal, isLast: true })).toThrow(
+      expect.objectContaining({ code: 'no_healthy_target' }),
+    );
   });
 
   it('does not go by anything when it is switched off', async () => {
@@ -100,7 +117,7 @@ describe('the health of an entity', () => {
 
   it('counts a visit once, and its place until it is left', async () => {
     const { health } = bench();
-    const visit = await health.enter('m', {}, signal);
+    const visit = await health.enter('m', {}, options);
     expect(health.report().in_flight).toBe(1);
     visit.leave();
     visit.end('answered');
