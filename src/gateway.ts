@@ -110,7 +110,9 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
     books: () => snapshots.current().env.store,
     now: clock.now,
     async status() {
-      const { addresses, admin, entities } = overview();
+      const { addresses, admin, entities: all } = overview();
+      const { catalogue } = snapshots.current();
+      const entities = all.map((entity) => ({ ...entity, health: catalogue.entities.get(entity.id)?.health.report() }));
       // The state may be out of order, which `/readyz` says.
       const counts = await withSnapshot(({ env }) => env.store.countJobs()).catch(() => null);
       return { ...reloader.status(), addresses, admin, entities, jobs: counts, history: reloader.history() };

@@ -195,6 +195,7 @@ describe('what is wrong with a file', () => {
     const late = {
       id: 'late',
       path: '/late',
+      refs: ['sandbox'],
       pipeline: ['parse', 'route-resolve', 'provider-transform', ...images.slice(2)],
     };
     expect((await problems({ routes: [job, late] }))[0]?.message).toMatch(
