@@ -7,7 +7,7 @@ import { startGateway, type Gateway } from '../fixtures/gateway.ts';
 import { ask, begin, jobsConfig, look, post, until } from '../fixtures/jobs.ts';
 import { openAiClient, picturesOf } from '../fixtures/openai-client.ts';
 import { randomPng, sha256 } from '../fixtures/pictures.ts';
-import { formOf, jsonOf, postJson } from '../fixtures/setting.ts';
+import { formOf, jsonOf } from '../fixtures/setting.ts';
 import { ledgerRows } from '../fixtures/usage.ts';
 
 const secret = 'whsec_c2VjcmV0LW9mLWpvYnMtMDAwMDAwMDE=';
