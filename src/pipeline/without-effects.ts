@@ -41,6 +41,8 @@ export function withoutEffects(env: StageEnv): StageEnv {
       claimJob: never,
       sendJob: never,
       returnJob: never,
+      placeJob: never,
+      carryReservation: never,
       noteJobProgress: never,
       heldJobs: never,
       finishJob: never,

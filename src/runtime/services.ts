@@ -105,6 +105,8 @@ export const inertServices: StageServices = {
     claimJob: neverCalled,
     sendJob: neverCalled,
     returnJob: neverCalled,
+    placeJob: neverCalled,
+    carryReservation: neverCalled,
     noteJobProgress: neverCalled,
     heldJobs: neverCalled,
     finishJob: neverCalled,

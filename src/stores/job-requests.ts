@@ -6,6 +6,9 @@ export type JobRequest =
   | { readonly kind: 'claim'; readonly holder: string }
   | { readonly kind: 'send'; readonly id: string; readonly holder: string }
   | { readonly kind: 'return'; readonly holder: string }
+  | { readonly kind: 'place'; readonly id: string; readonly holder: string; readonly place: string | undefined }
+  /** @param id that of a reservation */
+  | { readonly kind: 'carry'; readonly id: string }
   | { readonly kind: 'progress'; readonly id: string; readonly holder: string; readonly progress: number }
   | { readonly kind: 'held'; readonly holders: readonly string[] }
   | ({ readonly kind: 'finish'; readonly id: string; readonly holder: string } & JobEnd)
@@ -41,6 +44,12 @@ export function jobMethods(ask: (request: JobRequest) => Promise<JobAnswer>): Jo
     sendJob: async (id, holder) => (await ask({ kind: 'send', id, holder })).happened,
     async returnJob(holder) {
       await ask({ kind: 'return', holder });
+    },
+    async placeJob(id, holder, place) {
+      await ask({ kind: 'place', id, holder, place });
+    },
+    async carryReservation(id) {
+      await ask({ kind: 'carry', id });
     },
     async noteJobProgress(id, holder, progress) {
       await ask({ kind: 'progress', id, holder, progress });

@@ -6,6 +6,8 @@ import type { Answered } from './ledger-sql.ts';
 /** What differs from database to database. */
 export interface JobDialect {
   readonly table: string;
+  /** That of the reservations. */
+  readonly reservations: string;
   parameter(number: number): string;
   /** Put after the choice of a row that is going to be changed. */
   readonly lock: string;
@@ -20,6 +22,9 @@ export interface JobStatement {
   readonly values: readonly (string | number | null | readonly string[])[];
 }
 
+/** The owner of reservations that outlive their process. */
+export const carried = 'carried';
+
 /** Who asks, and when. */
 export interface JobContext {
   /** The process whose the jobs are that are taken. */
@@ -27,7 +32,7 @@ export interface JobContext {
   readonly nowMs: number;
 }
 
-const columns = `id, consumer, state, request, outcome, progress, created_at_ms, started_at_ms, finished_at_ms,
+const columns = `id, consumer, state, request, outcome, place, progress, created_at_ms, started_at_ms, finished_at_ms,
   kept_until_ms, notice_tries`;
 const isHeld = `state IN ('running', 'sent')`;
 const isOver = `state IN ('succeeded', 'failed', 'cancelled')`;
@@ -72,9 +77,19 @@ export function jobStatement(request: JobRequest, context: JobContext, dialect: 
       };
     case 'return':
       return {
-        text: `UPDATE ${table} SET state = 'queued', holder = NULL, owner = NULL, progress = NULL
+        text: `UPDATE ${table} SET state = 'queued', holder = NULL, owner = NULL, claims = claims - 1, progress = NULL
           WHERE holder = ${p(1)} AND ${isHeld} RETURNING id`,
         values: [request.holder],
+      };
+    case 'place':
+      return {
+        text: `UPDATE ${table} SET place = ${p(3)} WHERE id = ${p(1)} AND holder = ${p(2)} AND ${isHeld} RETURNING id`,
+        values: [request.id, request.holder, request.place ?? null],
+      };
+    case 'carry':
+      return {
+        text: `UPDATE ${dialect.reservations} SET owner = '${carried}' WHERE id = ${p(1)} AND state = 'held' RETURNING id`,
+        values: [request.id],
       };
     case 'progress':
       return {
@@ -157,6 +172,7 @@ function readJob(row: Answered): Job {
     state: String(row['state']) as JobState,
     request: String(row['request']),
     outcome: text('outcome'),
+    place: text('place'),
     progress: number('progress'),
     createdAtMs: Number(row['created_at_ms']),
     startedAtMs: number('started_at_ms'),
@@ -167,8 +183,8 @@ function readJob(row: Answered): Job {
 }
 
 /**
- * Deals with the jobs of processes that are gone: what was sent has failed, and what was taken too often, the others wait
- * again.
+ * Deals with the jobs of processes that are gone: what was sent and has no place has failed, and what was taken too often,
+ * the others wait again.
  * @param gone says of a row whose process is gone, with no parameters but `owner` or none
  */
 export function abandonStatement(
@@ -178,7 +194,7 @@ export function abandonStatement(
   limit: number,
 ): JobStatement {
   const [now, most] = [parameter(values.length + 1), parameter(values.length + 2)];
-  const isLost = `(state = 'sent' OR claims >= ${mostClaims})`;
+  const isLost = `(state = 'sent' AND place IS NULL OR claims >= ${mostClaims})`;
   return {
     text: `UPDATE ${table} SET
         finished_at_ms = CASE WHEN ${isLost} THEN CAST(${now} AS bigint) END,

@@ -9,8 +9,8 @@ export interface JobStore {
 
   /**
    * Takes the job that has waited longest; undefined when none waits. It is the holder's from then on, for as long as this
-   * process lives: of a process that is gone, `maintain` puts back to the queue what was not sent, and ends as failed,
-   * without an outcome, what was, and what was taken five times.
+   * process lives: of a process that is gone, `maintain` puts back to the queue what was not sent, or has a place, and ends
+   * as failed, without an outcome, what was, and what was taken five times.
    * @param holder unique for ever
    * @throws GatewayError overloaded
    */
@@ -24,11 +24,25 @@ export interface JobStore {
   sendJob(id: string, holder: string): Promise<boolean>;
 
   /**
-   * Puts the holder's job back to the queue, if it has one: nothing was sent. So it also undoes a claim of which it is not
-   * known whether it has happened.
+   * Puts the holder's job back to the queue, if it has one: nothing was sent, or somebody else can go on. So it also undoes a
+   * claim of which it is not known whether it has happened.
    * @throws GatewayError overloaded
    */
   returnJob(holder: string): Promise<void>;
+
+  /**
+   * Keeps where the holder's job is with its provider: should the holder be gone, or put the job back, it goes to the queue
+   * although it was sent, and whoever takes it can go on from there. Undefined: nobody could any more.
+   * @param place opaque to the store; some kilobytes at most
+   * @throws GatewayError overloaded
+   */
+  placeJob(id: string, holder: string, place: string | undefined): Promise<void>;
+
+  /**
+   * Has a reservation outlive this process: until its time is up, nobody settles it because its process is gone.
+   * @throws GatewayError overloaded
+   */
+  carryReservation(id: string): Promise<void>;
 
   /** Says how far a job of the holder's is. @param progress from 0 to 1 @throws GatewayError overloaded */
   noteJobProgress(id: string, holder: string, progress: number): Promise<void>;
@@ -99,6 +113,8 @@ export interface Job {
   readonly request: string;
   /** Null unless it has succeeded or failed, and also when it has failed because its process is gone. */
   readonly outcome: string | null;
+  /** Where it is with its provider, as `placeJob` was told; null: it has to be begun. */
+  readonly place: string | null;
   /** Null while nothing is known. */
   readonly progress: number | null;
   readonly createdAtMs: number;

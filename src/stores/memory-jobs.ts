@@ -57,6 +57,11 @@ export function createMemoryJobs(now: () => number): MemoryJobs {
           all().find((job) => isHeld(job) && job.holder === request.holder),
           { state: 'queued', holder: null, progress: null },
         );
+      case 'place':
+        return change(heldBy(request.id, request.holder), { place: request.place ?? null });
+      case 'carry':
+        // Nothing here outlives its process.
+        return answerOf(undefined);
       case 'progress':
         return change(heldBy(request.id, request.holder), { progress: request.progress });
       case 'held': {
@@ -121,6 +126,7 @@ const unborn: MemoryJob = {
   state: 'queued',
   request: '',
   outcome: null,
+  place: null,
   progress: null,
   createdAtMs: 0,
   startedAtMs: null,

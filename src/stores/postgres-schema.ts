@@ -98,6 +98,7 @@ const migrations: readonly string[] = [
      claims         integer NOT NULL,
      request        text NOT NULL,
      outcome        text,
+     place          text,
      progress       double precision,
      created_at_ms  bigint NOT NULL,
      started_at_ms  bigint,

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { OperatorError } from '../errors.ts';
 import { askingMethods } from './ask.ts';
 import { jobMethods, type JobAnswer, type JobRequest } from './job-requests.ts';
-import { abandonStatement, jobStatement, pruneStatement, readJobAnswer, type JobDialect } from './job-sql.ts';
+import { abandonStatement, carried, jobStatement, pruneStatement, readJobAnswer, type JobDialect } from './job-sql.ts';
 import { endOfPrefix } from './books.ts';
 import {
   countersStatement,
@@ -173,7 +173,7 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
     for (let step = 0; step < mostSteps; step += 1) {
       const found = await link.query({
         text: `SELECT id FROM pinhole_reservations AS held
-                WHERE state = 'held' AND (held_until_ms <= $1 OR $2 AND NOT EXISTS (
+                WHERE state = 'held' AND (held_until_ms <= $1 OR $2 AND owner IS DISTINCT FROM '${carried}' AND NOT EXISTS (
                         SELECT FROM pinhole_owners WHERE owner = held.owner AND expires_at > now()))
                 LIMIT $3`,
         values: [now(), mayTell, upkeepStep],
@@ -297,6 +297,7 @@ const dialect: Dialect = {
 
 const jobDialect: JobDialect = {
   table: 'pinhole_jobs',
+  reservations: 'pinhole_reservations',
   parameter: (number) => `$${number}`,
   lock: 'FOR UPDATE SKIP LOCKED',
   among: (column, parameter) => `${column} = ANY (${parameter}::text[])`,

@@ -25,6 +25,7 @@ export interface SqliteJobs {
 
 const dialect: JobDialect = {
   table: 'jobs',
+  reservations: 'reservations',
   parameter: (number) => `?${number}`,
   lock: '',
   among: (column, parameter) => `${column} IN (SELECT value FROM json_each(${parameter}))`,

@@ -93,6 +93,7 @@ export const migrations: readonly string[] = [
      claims         INTEGER NOT NULL,
      request        TEXT NOT NULL,
      outcome        TEXT,
+     place          TEXT,
      progress       REAL,
      created_at_ms  INTEGER NOT NULL,
      started_at_ms  INTEGER,

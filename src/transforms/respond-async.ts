@@ -143,6 +143,7 @@ const unbegun = {
   state: 'queued',
   request: '',
   outcome: null,
+  place: null,
   progress: null,
   startedAtMs: null,
   finishedAtMs: null,

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { NewJob } from '../../src/stores/job-store.ts';
 import type { Store } from '../../src/stores/store.ts';
-import { many, type SharedPlace, type StorePlace } from './places.ts';
+import { hold, many, terms, type SharedPlace, type StorePlace } from './places.ts';
 
 const later = Date.parse('2100-01-01');
 const request = JSON.stringify({ path: '/v1/images/generations', text: 'ä " \\ 🙂' });
@@ -36,6 +36,7 @@ export function jobsContract(newPlace: () => StorePlace): void {
       state: 'running',
       request,
       outcome: null,
+      place: null,
       progress: null,
       createdAtMs: nowMs - 3,
       startedAtMs: nowMs,
@@ -113,6 +114,19 @@ export function jobsContract(newPlace: () => StorePlace): void {
     expect(await store.claimJob('two')).toMatchObject({ id: 'a', startedAtMs });
     await store.finishJob('a', 'one', end('too late'));
     expect(await store.readJob('a')).toMatchObject({ state: 'running', outcome: null });
+  });
+
+  it('goes back with its place, if it has one', async () => {
+    await store.createJob('a', newJob());
+    await store.claimJob('one');
+    await store.sendJob('a', 'one');
+    await store.placeJob('a', 'two', 'theirs');
+    await store.placeJob('a', 'one', '{"url":"x"}');
+    await store.returnJob('one');
+    await store.placeJob('a', 'one', 'too late');
+    expect(await store.claimJob('two')).toMatchObject({ id: 'a', state: 'running', place: '{"url":"x"}' });
+    await store.placeJob('a', 'two', undefined);
+    expect(await store.readJob('a')).toMatchObject({ place: null });
   });
 
   it('is cancelled while it waits and while it runs, and its holder has lost it then', async () => {
@@ -205,6 +219,35 @@ export function sharedJobsContract(newPlace: () => SharedPlace): void {
     await staying.finishJob('mine', 'mine', end('kept'));
     expect(await looking.readJob('mine')).toMatchObject({ state: 'succeeded', outcome: 'kept' });
     await Promise.all([staying.close(), looking.close()]);
+  });
+
+  it('puts back what was sent and has a place, and leaves the reservation that is carried for it', async () => {
+    const place = newPlace();
+    const [leaving, staying] = await Promise.all([place.open({ leaseMs }), place.open({ leaseMs })]);
+    const heldUntilMs = Date.now() + 2_500;
+    for (const [id, amount] of [
+      ['kept', 4],
+      ['left', 2],
+    ] as const) {
+      await leaving.reserve(id, [hold('images', amount)], { ...terms(), heldUntilMs });
+    }
+    await leaving.carryReservation('kept');
+    await leaving.carryReservation('never');
+    await leaving.createJob('a', newJob());
+    await leaving.claimJob('one');
+    await leaving.sendJob('a', 'one');
+    await leaving.placeJob('a', 'one', 'there');
+    await leaving.close();
+    const upkeep = async () => {
+      await staying.maintain({ ledgerKeptMs: undefined });
+      return [await staying.read('images'), (await staying.readJob('a'))?.state];
+    };
+    const patience = { timeout: 20_000, interval: 20 };
+    await expect.poll(upkeep, patience).toEqual([{ settled: 2, held: 4 }, 'queued']);
+    expect(await staying.claimJob('two')).toMatchObject({ id: 'a', place: 'there' });
+    // Nobody has settled it in time.
+    await expect.poll(upkeep, patience).toEqual([{ settled: 6, held: 0 }, 'running']);
+    await staying.close();
   });
 
   it('gives up a job that ends its process again and again', async () => {

@@ -117,7 +117,7 @@ describe('a job and the end of its gateway [X14]', () => {
     });
     for (const id of [sent, gone]) await isTold(id, 'image.job.failed');
     // Its consumer may not call any more.
-    const [notice] = hook.requests.filter(({ headers }) => headers['webhook-id'] === `msg_${gone}`);
+    const notice = hook.requests.find(({ headers }) => headers['webhook-id'] === `msg_${gone}`);
     expect(notice?.document).toMatchObject({ data: { error: { code: 'invalid_api_key', status: 401 } } });
     expect(prompts()).toEqual(['first', 'second']);
     expect((await ledgerRows(second)).map(({ state }) => state)).toEqual(['estimated', 'settled']);
