@@ -16,6 +16,7 @@ import type { Job, JobEnd } from '../stores/job-store.ts';
 import { createAnswerRecording, type AnswerRecording } from '../transforms/answer-recording.ts';
 import { keepAnswer } from '../transforms/kept-answer.ts';
 import { openExchange, splitTarget, type OpenExchange } from './exchange.ts';
+import { isStopping, trackJob } from './running-job.ts';
 import { accessFields, answerHeaders, bodyOf, errorOf, failedEnd, readToEnd } from './handler.ts';
 
 /** A job that is somebody's to run. */
@@ -33,8 +34,8 @@ export interface HeldJob {
 
 export type JobResult =
   | { readonly kind: 'over'; readonly end: JobEnd }
-  /** Nothing was sent, and not because of the job: somebody else may run it as if nothing had been. */
-  | { readonly kind: 'unsent' };
+  /** Nothing was sent, and not because of the job, or it is known where it is: somebody else may go on with it. */
+  | { readonly kind: 'open' };
 
 /** Runs a job. Never rejects: whatever goes wrong is its end. */
 export type RunJob = (held: HeldJob) => Promise<JobResult>;
@@ -59,17 +60,12 @@ export function createJobExchange({ clock, log }: { readonly clock: Clock; reado
         await body.close();
       }
     } catch (error) {
-      if (isStopping(held.signal)) return { kind: 'unsent' };
+      if (isStopping(held.signal)) return { kind: 'open' };
       const fault = toGatewayError(held.signal.aborted ? held.signal.reason : error);
       jobLog[fault.code === 'internal_error' ? 'error' : 'warn']('a job could not be begun', { error });
       return failed(fault, held, clock);
     }
   };
-}
-
-/** Whether it is the gateway that gives up, and not whoever has made the job. */
-function isStopping({ aborted, reason }: AbortSignal): boolean {
-  return aborted && reason instanceof GatewayError && reason.code === 'overloaded';
 }
 
 /** @throws GatewayError overloaded when the request is not there any more, or cannot be read */
@@ -97,6 +93,7 @@ async function serve(
   const startedAtMs = clock.monotonic();
   const deadline = startDeadline(held.signal, jobs.timeoutMs, clock);
   const { path } = request;
+  const tracked = trackJob(held, request, log);
   const opened = openExchange({
     id: request.requestId,
     startedAtMs: clock.now(),
@@ -119,11 +116,11 @@ async function serve(
       headers: headersOf(request),
       remoteAddress: request.remoteAddress,
     },
-    job: { id: job.id, consumer: job.consumer, candidates: request.candidates, note: held.note },
+    job: tracked,
   });
   const { exchange } = opened;
   // Registered first, so that it runs when all stages are done.
-  exchange.defer((end) => recordCall(exchange, end, env));
+  exchange.defer((end) => (tracked.isParked() ? undefined : recordCall(exchange, end, env)));
   let unsent: unknown;
   exchange.beforeSending(async () => {
     try {
@@ -142,8 +139,13 @@ async function serve(
   try {
     const answered = await answer(opened, compiled, recording, { snapshot, startedAtMs, clock });
     const wasSent = exchange.attempts.some(({ sent }) => sent);
-    const mayGoBack = !wasSent && (isStopping(held.signal) || unsent !== undefined);
+    const mayGoBack = tracked.isParked() || (!wasSent && (isStopping(held.signal) || unsent !== undefined));
     const { end, outcome } = mayGoBack ? answered : await kept(answered, recording, held, clock);
+    // Gone on with from there once it is settled, it would be settled twice.
+    if (!mayGoBack)
+      await tracked
+        .keep(undefined)
+        .catch((error: unknown) => log.warn('a job could not be ended at its place', { error }));
     await opened.finish(end);
     if (!mayGoBack) await env.answers.remove(request.body).catch(() => undefined);
     const state = 'error' in outcome ? 'failed' : 'succeeded';
@@ -155,7 +157,7 @@ async function serve(
       waited_ms: Math.max(0, (job.startedAtMs ?? 0) - job.createdAtMs),
       ...accessFields(exchange, end),
     });
-    if (mayGoBack) return { kind: 'unsent' };
+    if (mayGoBack) return { kind: 'open' };
     return { kind: 'over', end: { state, outcome: JSON.stringify(outcome), keptUntilMs: clock.now() + jobs.keptMs } };
   } finally {
     deadline.cancel();

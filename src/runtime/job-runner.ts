@@ -112,13 +112,13 @@ export function createJobRunner({ clock, log, snapshots, run, shutdown, onEnd }:
         const note = (progress: number): void => void (mine.progress = progress);
         const result = await run({ job, holder, snapshot: lease.value, signal, note });
         const write =
-          result.kind === 'unsent' ? () => store.returnJob(holder) : () => store.finishJob(job.id, holder, result.end);
+          result.kind === 'open' ? () => store.returnJob(holder) : () => store.finishJob(job.id, holder, result.end);
         await persist(write, {
           clock,
           log,
           failure: 'what has become of a job could not be written down',
           success: 'what has become of a job was written down late',
-          fields: { job: job.id, outcome: result.kind === 'unsent' ? 'queued' : result.end.state },
+          fields: { job: job.id, outcome: result.kind === 'open' ? 'queued' : result.end.state },
         });
       } finally {
         shutdown.removeEventListener('abort', stop);

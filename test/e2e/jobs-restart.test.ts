@@ -4,10 +4,12 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { startFakeJudge, type FakeJudge } from '../fixtures/fake-judge.ts';
 import { startFakeOpenAi, type FakeOpenAi } from '../fixtures/fake-openai.ts';
-import { openAiEntity } from '../fixtures/gateway-config.ts';
+import { openAiEntity, openAiRoutes } from '../fixtures/gateway-config.ts';
 import { startGateway, startGatewayIn, type Gateway } from '../fixtures/gateway.ts';
-import { ask, begin, jobsConfig, look, until } from '../fixtures/jobs.ts';
+import { ask, begin, jobRoute, jobsConfig, look, until } from '../fixtures/jobs.ts';
 import { ledgerRows } from '../fixtures/usage.ts';
+import { startFakeLuma } from '../fixtures/vendors/fake-luma.ts';
+import { upstreamKey, type FakeVendor } from '../fixtures/vendors/fake-vendor.ts';
 
 const secret = 'a-secret-of-webhooks-0815';
 const keys = { alice: 'sk-job-alice', bob: 'sk-job-bob' };
@@ -145,5 +147,72 @@ describe('a job and the end of its gateway [X14]', () => {
     } finally {
       await rm(folder, { recursive: true });
     }
+  });
+
+  describe('at a provider that can be asked after it', () => {
+    let luma: FakeVendor;
+
+    beforeEach(async () => {
+      luma = await startFakeLuma();
+    });
+    afterEach(() => luma.close());
+
+    const stages = [
+      'provider-transform',
+      { plugin: 'dispatch', config: { poll_interval: '700ms', poll_interval_max: '700ms' } },
+      'response-normalise',
+    ];
+    const images = ['authenticate', 'parse', 'route-resolve', 'constrain', 'respond-async', 'budget'];
+    const polled = (drain = '200ms') => {
+      const connection = { base_url: `${luma.origin}/dream-machine/v1`, token: upstreamKey };
+      const options = { generation: { model: 'photon-1' } };
+      return {
+        ...config({}, drain),
+        image_models: [{ id: 'luma', provider: 'luma', config: { connection, options } }],
+        pipelines: { images: [...images, { plugin: 'fallback', config: { stages } }] },
+        routes: [...openAiRoutes(['luma']), jobRoute],
+        image_urls: { allow: [luma.origin] },
+      };
+    };
+    const submissions = () => luma.to(/\/generations\/image$/);
+    const isAsked = (times: number) =>
+      luma.until(
+        () => luma.requests.filter(({ method, fate }) => method === 'GET' && fate === 'answered').length >= times,
+      );
+
+    it.each(['SIGTERM', 'SIGKILL'] as const)('is gone on with after %s, made once and billed once', async (signal) => {
+      const first = await startGateway({ config: polled(), secrets: [secret] });
+      const id = await begin(first, { prompt: 'a lighthouse' }, alice);
+      await isAsked(1);
+      if (signal === 'SIGKILL') await first.kill();
+      else {
+        first.signal(signal);
+        expect(await first.output.exit(20_000)).toBe(0);
+      }
+
+      await using second = await startGatewayIn(first.dir, { config: polled('5s'), secrets: [secret] });
+      const job = await until(second, id, overs, alice);
+      expect(job).toMatchObject({ status: 'succeeded', result: { data: [expect.any(Object)] } });
+      expect(submissions()).toHaveLength(1);
+      expect(luma.requests.filter(({ method }) => method === 'DELETE')).toEqual([]);
+      const rows = await ledgerRows(second);
+      expect(rows.map(({ state, images: count }) => [state, count])).toEqual([
+        ['released', 0],
+        ['settled', 1],
+      ]);
+      const { budgets } = (await (await fetch(`${second.adminUrl}/api/budgets`)).json()) as { budgets: unknown[] };
+      expect(JSON.stringify(budgets)).toMatch(/"used":1\b/);
+      await isTold(id, 'image.job.succeeded');
+    });
+
+    it('is called off there when it is cancelled', async () => {
+      await using gateway = await startGateway({ config: polled('5s'), secrets: [secret] });
+      const id = await begin(gateway, { prompt: 'an endless sea' }, alice);
+      await isAsked(1);
+      expect((await ask(gateway, id, alice, 'DELETE')).status).toBe(200);
+      await luma.until(() => luma.requests.some(({ method, fate }) => method === 'DELETE' && fate === 'answered'));
+      expect((await look(gateway, id, alice)).status).toBe('cancelled');
+      await expect.poll(async () => (await ledgerRows(gateway)).map(({ state }) => state)).toEqual(['estimated']);
+    });
   });
 });
