@@ -113,8 +113,10 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
       const { addresses, admin, entities: all } = overview();
       const { catalogue } = snapshots.current();
       const entities = all.map((entity) => ({ ...entity, health: catalogue.entities.get(entity.id)?.health.report() }));
-      // The state may be out of order, which `/readyz` says.
-      const counts = await withSnapshot(({ env }) => env.store.countJobs()).catch(() => null);
+      // A state that is out of order, which `/readyz` says, is not waited for.
+      const counts = await withSnapshot(async ({ env: { store } }) =>
+        store.healthy() ? store.countJobs() : null,
+      ).catch(() => null);
       return { ...reloader.status(), addresses, admin, entities, jobs: counts, history: reloader.history() };
     },
     capabilities: (model) => describeCapabilities(snapshots.current().catalogue, model),

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -61,6 +61,13 @@ describe('a job and the end of its gateway [X14]', () => {
     release();
     expect(await first.output.exit(20_000)).toBe(0);
     expect(prompts()).toEqual(['first']);
+    const kept = await Promise.all(
+      (await readdir(first.dir, { recursive: true, withFileTypes: true }))
+        .filter((entry) => entry.isFile() && entry.parentPath !== first.dir)
+        .map((entry) => readFile(join(entry.parentPath, entry.name), 'latin1')),
+    );
+    expect(kept.some((text) => text.includes('second'))).toBe(true);
+    expect(kept.some((text) => text.includes(keys.alice))).toBe(false);
 
     await using second = await startGatewayIn(first.dir, { config: config(), secrets: [secret] });
     expect((await until(second, waiting, overs, alice)).status).toBe('succeeded');
