@@ -1,11 +1,9 @@
 /** A job's call: the request that was kept is made again as an exchange of its own, for which nobody waits. */
-import { IncomingMessage, ServerResponse } from 'node:http';
-import { Socket } from 'node:net';
 import type { Blob } from '../blobs/blob-store.ts';
 import { recordCall } from '../budget/record.ts';
 import { GatewayError, toGatewayError } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import type { ExchangeEnd, LiveConnection } from '../pipeline/exchange.ts';
+import type { ExchangeEnd } from '../pipeline/exchange.ts';
 import { jobError } from '../pipeline/job-document.ts';
 import type { JobOutcome, JobRequest } from '../pipeline/job.ts';
 import type { BodyResponse } from '../pipeline/response.ts';
@@ -15,6 +13,7 @@ import type { CompiledRoute, Snapshot } from '../runtime/compile.ts';
 import type { Job, JobEnd } from '../stores/job-store.ts';
 import { createAnswerRecording, type AnswerRecording } from '../transforms/answer-recording.ts';
 import { keepAnswer } from '../transforms/kept-answer.ts';
+import { openRequest, replayed } from './job-request.ts';
 import { openExchange, splitTarget, type OpenExchange } from './exchange.ts';
 import { isStopping, trackJob } from './running-job.ts';
 import { accessFields, answerHeaders, bodyOf, errorOf, failedEnd, readToEnd } from './handler.ts';
@@ -53,7 +52,7 @@ export function createJobExchange({ clock, log }: { readonly clock: Clock; reado
     try {
       if (found === undefined)
         throw new GatewayError('route_not_found', 'The route of this job is not there any more.');
-      const body = await openRequest(request, held);
+      const body = await openRequest(request, snapshot.env.answers, held.signal);
       try {
         return await serve(held, request, found, { body, log: jobLog, clock });
       } finally {
@@ -66,13 +65,6 @@ export function createJobExchange({ clock, log }: { readonly clock: Clock; reado
       return failed(fault, held, clock);
     }
   };
-}
-
-/** @throws GatewayError overloaded when the request is not there any more, or cannot be read */
-async function openRequest({ body }: JobRequest, { snapshot, signal }: HeldJob): Promise<Blob> {
-  const blob = await snapshot.env.answers.open(body, signal);
-  if (blob !== undefined) return blob;
-  throw new GatewayError('overloaded', 'The job has waited for too long: its request is not kept any more.');
 }
 
 interface Surroundings {
@@ -98,24 +90,11 @@ async function serve(
     id: request.requestId,
     startedAtMs: clock.now(),
     route: { ...compiled.route, timeoutMs: jobs.timeoutMs },
-    live: absentClient(request),
+    ...replayed(request, body),
     signal: deadline.signal,
     log,
     keepAlive: () => undefined,
     outliveClient: () => undefined,
-    body: {
-      length: body.byteLength,
-      cancel: () => undefined,
-      [Symbol.asyncIterator]: () => body.read()[Symbol.asyncIterator](),
-    },
-    request: {
-      method: request.method,
-      path,
-      query: splitTarget(path).query,
-      parameters: request.parameters,
-      headers: headersOf(request),
-      remoteAddress: request.remoteAddress,
-    },
     job: tracked,
   });
   const { exchange } = opened;
@@ -150,7 +129,7 @@ async function serve(
     if (!mayGoBack) await env.answers.remove(request.body).catch(() => undefined);
     const state = 'error' in outcome ? 'failed' : 'succeeded';
     log.info('job', {
-      state: mayGoBack ? 'queued' : state,
+      state: mayGoBack ? 'queued' : end.kind === 'aborted' ? 'cancelled' : state,
       path: splitTarget(path).path,
       status: end.status,
       duration_ms: Math.round(clock.monotonic() - startedAtMs),
@@ -265,19 +244,4 @@ function startDeadline(
     late.abort(new GatewayError('upstream_timeout', `The job took longer than ${timeoutMs / 1000} seconds.`)),
   );
   return { signal: AbortSignal.any([parent, late.signal]), cancel: timer.cancel };
-}
-
-function headersOf({ headers }: JobRequest): IncomingMessage['headers'] {
-  return Object.fromEntries(
-    Object.entries(headers).map(([name, value]) => [name, typeof value === 'string' ? value : [...value]]),
-  );
-}
-
-/** In place of the connection: it has the name under which the gateway was called, and nothing else. */
-function absentClient(request: JobRequest): LiveConnection {
-  const socket = new Socket();
-  if (request.secure) Object.assign(socket, { encrypted: true });
-  const message = new IncomingMessage(socket);
-  Object.assign(message.headers, headersOf(request));
-  return { request: message, answer: { kind: 'response', response: new ServerResponse(message) } };
 }

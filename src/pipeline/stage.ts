@@ -39,7 +39,8 @@ export interface StageDefinition<
   /**
    * Of a stage that makes jobs: whether it will make one of this request, if nothing above it refuses that. The bytes of the
    * body are then kept for it. When the job runs, all stages below run, and of those above only those that fill slots: what
-   * only lets requests through has let this one through.
+   * only lets requests through has let this one through. They find `Exchange.job` then, and no credential in the request's
+   * headers. Not for stages in the list of a composite.
    */
   keepsBody?(request: Pick<RequestHead, 'headers'>): boolean;
   /**

@@ -63,7 +63,7 @@ export function createJobNotices({ clock, log, services, snapshots, random }: Jo
 
   /** Begins to tell of one job; false when there is none to tell of, or nobody to tell. */
   async function begin(): Promise<boolean> {
-    if (stopped || underWay.size >= atOnce) return false;
+    if (stopped || end.signal.aborted || underWay.size >= atOnce) return false;
     const lease = snapshots.acquire();
     const { env, catalogue } = lease.value;
     const { webhook } = catalogue.jobs;

@@ -192,6 +192,12 @@ describe('what is wrong with a file', () => {
       message: expect.stringContaining('nobody could ask after a job: add a route'),
     });
     expect(await problems({ pipelines: { images }, routes: [...openAiRoutes(['sandbox']), job] })).toEqual([]);
+    const nested = { plugin: 'fallback', config: { stages: images.slice(2) } };
+    const within = { id: 'within', path: '/', refs: ['sandbox'], pipeline: ['parse', 'route-resolve', nested] };
+    expect(await problems({ routes: [job, within] })).toContainEqual({
+      pointer: '/routes/1/pipeline/2/config/stages/0',
+      message: '`respond-async` makes jobs of whole calls: put it above `fallback`',
+    });
     const late = {
       id: 'late',
       path: '/late',

@@ -82,7 +82,7 @@ export function createBench(): Bench {
     nowMs: 1_000_500,
     timers,
     sent,
-    start(given = {}, requests = [makeRequest()], signal = new AbortController().signal, route = {}, job = undefined) {
+    start(given = {}, requests = [makeRequest()], signal = new AbortController().signal, route = {}, job) {
       const entity = makeEntity({ provider, client, timeoutMs: 180_000, ...given });
       const upstream = requests.map((request) => makePart(request));
       const exchange = makeExchange(
