@@ -37,7 +37,7 @@ export function trackJob(
     try {
       const reservation = place?.reservation;
       if (text !== undefined && reservation !== undefined && reservation !== carried) {
-        await store.carryReservation(reservation);
+        await store.carryReservation(reservation, job.keptUntilMs);
         carried = reservation;
       }
       await store.placeJob(job.id, holder, text);

@@ -8,7 +8,7 @@ export type JobRequest =
   | { readonly kind: 'return'; readonly holder: string }
   | { readonly kind: 'place'; readonly id: string; readonly holder: string; readonly place: string | undefined }
   /** @param id that of a reservation */
-  | { readonly kind: 'carry'; readonly id: string }
+  | { readonly kind: 'carry'; readonly id: string; readonly heldUntilMs: number }
   | { readonly kind: 'progress'; readonly id: string; readonly holder: string; readonly progress: number }
   | { readonly kind: 'held'; readonly holders: readonly string[] }
   | ({ readonly kind: 'finish'; readonly id: string; readonly holder: string } & JobEnd)
@@ -48,8 +48,8 @@ export function jobMethods(ask: (request: JobRequest) => Promise<JobAnswer>): Jo
     async placeJob(id, holder, place) {
       await ask({ kind: 'place', id, holder, place });
     },
-    async carryReservation(id) {
-      await ask({ kind: 'carry', id });
+    async carryReservation(id, heldUntilMs) {
+      await ask({ kind: 'carry', id, heldUntilMs });
     },
     async noteJobProgress(id, holder, progress) {
       await ask({ kind: 'progress', id, holder, progress });

@@ -88,8 +88,9 @@ export function jobStatement(request: JobRequest, context: JobContext, dialect: 
       };
     case 'carry':
       return {
-        text: `UPDATE ${dialect.reservations} SET owner = '${carried}' WHERE id = ${p(1)} AND state = 'held' RETURNING id`,
-        values: [request.id],
+        text: `UPDATE ${dialect.reservations} SET owner = '${carried}', held_until_ms = CAST(${p(2)} AS bigint)
+          WHERE id = ${p(1)} AND state = 'held' RETURNING id`,
+        values: [request.id, request.heldUntilMs],
       };
     case 'progress':
       return {

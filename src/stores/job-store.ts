@@ -39,10 +39,11 @@ export interface JobStore {
   placeJob(id: string, holder: string, place: string | undefined): Promise<void>;
 
   /**
-   * Has a reservation outlive this process: until its time is up, nobody settles it because its process is gone.
+   * Has an open reservation outlive this process: nobody settles it because its process is gone.
+   * @param heldUntilMs in place of the reservation's own, milliseconds since 1970
    * @throws GatewayError overloaded
    */
-  carryReservation(id: string): Promise<void>;
+  carryReservation(id: string, heldUntilMs: number): Promise<void>;
 
   /** Says how far a job of the holder's is. @param progress from 0 to 1 @throws GatewayError overloaded */
   noteJobProgress(id: string, holder: string, progress: number): Promise<void>;

@@ -224,15 +224,10 @@ export function sharedJobsContract(newPlace: () => SharedPlace): void {
   it('puts back what was sent and has a place, and leaves the reservation that is carried for it', async () => {
     const place = newPlace();
     const [leaving, staying] = await Promise.all([place.open({ leaseMs }), place.open({ leaseMs })]);
-    const heldUntilMs = Date.now() + 2_500;
-    for (const [id, amount] of [
-      ['kept', 4],
-      ['left', 2],
-    ] as const) {
-      await leaving.reserve(id, [hold('images', amount)], { ...terms(), heldUntilMs });
-    }
-    await leaving.carryReservation('kept');
-    await leaving.carryReservation('never');
+    await leaving.reserve('kept', [hold('images', 4)], { ...terms(), heldUntilMs: Date.now() + 1 });
+    await leaving.carryReservation('kept', Date.now() + 2_500);
+    await leaving.reserve('left', [hold('images', 2)], terms());
+    await leaving.carryReservation('never', later);
     await leaving.createJob('a', newJob());
     await leaving.claimJob('one');
     await leaving.sendJob('a', 'one');
