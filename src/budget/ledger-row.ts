@@ -10,7 +10,7 @@ import { imagesAsked, mostCost } from './measures.ts';
 import { costOf, imagesUsed, isLost, tokensOf, triesOf, type Try } from './usage.ts';
 
 /** What is known of an exchange; the slots as far as they have been filled. */
-export interface LedgerSubject extends Pick<Exchange, 'id' | 'route' | 'startedAtMs' | 'attempts'> {
+export interface LedgerSubject extends Pick<Exchange, 'id' | 'route' | 'startedAtMs' | 'attempts' | 'reused'> {
   readonly caller?: Caller | undefined;
   readonly call?: ImageCall | undefined;
   readonly candidates?: readonly Target[] | undefined;
@@ -53,7 +53,14 @@ export function rowOutcome(subject: LedgerSubject, end: ExchangeEnd, nowMs: numb
 /** A call that is over, and for which nothing was reserved. */
 export function recordedRow(subject: LedgerSubject, end: ExchangeEnd, nowMs: number): RecordedRow {
   const { estimated, ...outcome } = rowOutcome(subject, end, nowMs);
-  return { ...whoAndWhere(subject), ...outcome, state: estimated ? 'estimated' : 'recorded' };
+  const { reused } = subject;
+  return {
+    ...whoAndWhere(subject),
+    ...outcome,
+    ...(reused === undefined ? {} : { entity: reused.entity, provider: reused.provider, model: shown(reused.model) }),
+    savedNanoUsd: (end.kind === 'answered' ? reused?.savedNanoUsd : undefined) ?? null,
+    state: estimated ? 'estimated' : 'recorded',
+  };
 }
 
 function whoAndWhere({ id, startedAtMs, caller, route, call, candidates }: LedgerSubject) {
