@@ -51,6 +51,20 @@ export function streamSource(
   };
 }
 
+/** A source that its reader may leave in the middle, and somebody else reads on from there. Only `end` lets go of it. */
+export function resumable(source: ByteSource): { readonly source: ByteSource; end(): void } {
+  let chunks: AsyncIterator<Uint8Array> | undefined;
+  return {
+    source: {
+      length: source.length,
+      cancel() {},
+      // Without `return`: a loop that is left early would end the source.
+      [Symbol.asyncIterator]: () => ({ next: () => (chunks ??= source[Symbol.asyncIterator]()).next() }),
+    },
+    end: () => source.cancel(),
+  };
+}
+
 /** The whole body in one piece. The source's own bound holds. */
 export async function collect(source: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const gathered = createGatherer();

@@ -28,6 +28,10 @@ export function checkRoutes(
     if (pipeline !== undefined) {
       checkName('pipeline', { text: pipeline, pointer: pointerTo(pointer, 'pipeline') }, pipelineNames, report);
     }
+    if (value['on_disconnect'] === 'finish' && value['upstream'] !== undefined) {
+      const message = 'what is forwarded ends with its client; only calls for pictures go on to their end';
+      report({ pointer: pointerTo(pointer, 'on_disconnect'), message });
+    }
     const list = pipeline === undefined ? value['pipeline'] : pipelines?.[pipeline];
     if (refs.length === 0 && resolvesModels(list, definitions)) {
       const message = '`refs` must name at least one entity, since the pipeline has the stage `route-resolve`';

@@ -791,6 +791,10 @@ export interface RouteFile {
    */
   fanout: 'partial' | 'all_or_nothing';
   /**
+   * What becomes of a call whose client leaves. cancel: it ends, at the provider as well where that is possible, and is charged at the most it may cost when it may have been billed. finish: it goes on to its end, its pictures are kept where the route hosts them, and it is charged as if the client had stayed. Absent: cancel, but finish for a call under an `Idempotency-Key`.
+   */
+  on_disconnect?: 'cancel' | 'finish';
+  /**
    * provider: pass on a provider's link. host: the gateway hosts every picture that goes out as a link.
    */
   url_mode: 'provider' | 'host';

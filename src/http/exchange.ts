@@ -10,7 +10,7 @@ import { anonymous, type Route } from '../pipeline/settings.ts';
 /** An exchange, and the deferred work that is run when it is over. */
 export interface OpenExchange {
   readonly exchange: RunningExchange;
-  /** Who writes the answer down, if a stage has asked for it. */
+  /** Those who write the answer down as one, if a stage has asked for it. */
   recorder(): AnswerRecorder | undefined;
   /** Runs what was deferred, last in first out, once. */
   finish(end: ExchangeEnd): Promise<void>;
@@ -29,12 +29,11 @@ export function openExchange(given: {
   /** Called when the client's leaving is to end nothing any more. */
   outliveClient(): void;
 }): OpenExchange {
-  const { outliveClient, ...members } = given;
   const due: (() => Promise<void>)[] = [];
-  let recorder: AnswerRecorder | undefined;
+  const recorders: AnswerRecorder[] = [];
   const deferred: ((end: ExchangeEnd) => void | Promise<void>)[] = [];
   const exchange: RunningExchange = {
-    ...members,
+    ...given,
     responseHeaders: new Map(),
     attempts: [],
     gates: [],
@@ -43,17 +42,13 @@ export function openExchange(given: {
     timings: new Map(),
     caller: { ...anonymous, ...callerLabels(given.request.headers) },
     defer: (work) => void deferred.push(work),
-    record(given) {
-      if (recorder !== undefined) throw new Error('The answer of this exchange is being written down already.');
-      recorder = given;
-      outliveClient();
-    },
+    record: (recorder) => void recorders.push(recorder),
     beforeSending: (work) => void due.push(work),
     readyToSend: () => (due.length === 0 ? undefined : doAll(due)),
   };
   return {
     exchange,
-    recorder: () => recorder,
+    recorder: () => (recorders.length === 0 ? undefined : inTurn(recorders)),
     async finish(end) {
       for (let work = deferred.pop(); work !== undefined; work = deferred.pop()) {
         try {
@@ -64,6 +59,14 @@ export function openExchange(given: {
         }
       }
     },
+  };
+}
+
+/** Each gets what the one before it gave. */
+function inTurn(recorders: readonly AnswerRecorder[]): AnswerRecorder {
+  return {
+    error: (error) => recorders.reduce((given, recorder) => recorder.error(given), error),
+    answer: (response, headers) => recorders.reduce((given, recorder) => recorder.answer(given, headers), response),
   };
 }
 

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { recordCall } from '../budget/record.ts';
 import { knownCost } from '../budget/usage.ts';
 import { GatewayError, toGatewayError } from '../errors.ts';
-import type { ByteSource } from '../body/byte-source.ts';
+import { resumable, type ByteSource } from '../body/byte-source.ts';
 import { formatUsd } from '../money.ts';
 import type { Logger } from '../log.ts';
 import type { ExchangeEnd, LiveConnection } from '../pipeline/exchange.ts';
@@ -112,6 +112,7 @@ async function serve(live: LiveConnection, snapshot: Snapshot, options: HandlerO
   });
   const { exchange, finish } = opened;
   for (const [name, value] of reception.headers) exchange.responseHeaders.set(name, value);
+  if (route.onDisconnect === 'finish') abort.outliveClient();
   // Registered first, so that it runs when all stages are done.
   exchange.defer((end) => recordCall(exchange, end, snapshot.env));
   // A forwarded stream or WebSocket may last as long as its two ends like.
@@ -196,7 +197,7 @@ function failedEnd({ log }: RunningExchange, error: GatewayError, thrown: unknow
   return { kind: 'failed', status: error.status, error };
 }
 
-/** Sends an answer, and where it is written down reads on to its end when the client has left. */
+/** Sends an answer, and where the client's leaving is outlived reads on to its end. */
 async function deliver(
   { exchange, recorder }: OpenExchange,
   response: BodyResponse,
@@ -204,16 +205,19 @@ async function deliver(
 ): Promise<void> {
   const headers = answerHeaders(exchange);
   const answer = recorder()?.answer(response, headers) ?? response;
+  const body = answer.body instanceof Uint8Array ? undefined : resumable(answer.body);
   // Whoever takes events is told in the end why there are no more.
   const grace = isEvents(response) ? withGrace(connected, errorDeadlineMs, clock) : undefined;
   try {
     connected.throwIfAborted();
-    await sendResponse(exchange.live, answer, headers, grace?.signal ?? connected);
+    const sent = body === undefined ? answer : { ...answer, body: body.source };
+    await sendResponse(exchange.live, sent, headers, grace?.signal ?? connected);
   } catch (error) {
-    // Of an answer that nobody writes down the end is of no use.
-    if (recorder() === undefined || !connected.aborted || exchange.signal.aborted) throw error;
-    if (!(answer.body instanceof Uint8Array)) await readToEnd(answer.body);
+    // Without the client there is an exchange only where its leaving is outlived.
+    if (!connected.aborted || exchange.signal.aborted) throw error;
+    if (body !== undefined) await readToEnd(body.source);
   } finally {
+    body?.end();
     grace?.release();
   }
 }

@@ -129,7 +129,7 @@ export interface Exchange {
   /** The request's body, not yet read, bounded by the route's `max_size_upload`. */
   readonly body: ByteSource;
   readonly live: LiveConnection;
-  /** Aborted when the client leaves (unless the answer is recorded), the deadline passes, or the gateway gives up draining. Every wait takes it. */
+  /** Aborted when the client leaves (unless that is outlived), the deadline passes, or the gateway gives up draining. Every wait takes it. */
   readonly signal: AbortSignal;
   readonly log: Logger;
   /** Headers for the answer, whatever the answer is; lower-case names. */
@@ -160,9 +160,10 @@ export interface Exchange {
    */
   defer(work: (end: ExchangeEnd) => void | Promise<void>): void;
   /**
-   * Has the answer written down while it goes out. From here on the client's leaving ends nothing: the signal is left
-   * alone, and the answer is made and read to its end for the recorder. At most once for an exchange.
+   * From here on the client's leaving ends nothing: the signal is left alone, and the answer is made and read to its end.
    */
+  outliveClient(): void;
+  /** Has the answer written down while it goes out. Of several recorders each gets what the one before it gave. */
   record(recorder: AnswerRecorder): void;
   /** Registers what has to be done before anything goes to a provider. What it throws keeps it from being sent. */
   beforeSending(work: () => Promise<void>): void;

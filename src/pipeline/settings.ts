@@ -184,6 +184,8 @@ export interface Route {
   readonly unsupportedParams: 'drop' | 'reject' | 'pass';
   /** Whether a call of several requests succeeds when some of them do. */
   readonly fanout: 'partial' | 'all_or_nothing';
+  /** What becomes of a call whose client leaves; undefined: it ends, unless its answer is kept for another try. */
+  readonly onDisconnect: 'cancel' | 'finish' | undefined;
   /** `host`: a link of the provider's never reaches the caller. */
   readonly urlMode: 'provider' | 'host';
   /** Milliseconds that pictures hosted for this route are kept; undefined: for ever. */

@@ -80,6 +80,7 @@ function compileRoute(file: RouteFile, { timeouts }: GatewayFile['server']): Rou
     allowProviders: file.allow_providers === undefined ? undefined : new Set(file.allow_providers),
     unsupportedParams: file.unsupported_params,
     fanout: file.fanout,
+    onDisconnect: file.on_disconnect,
     urlMode: file.url_mode,
     imagesExpireAfterMs: file.images_expire,
     // It came from YAML and fits the request's schema: there is nothing but JSON in it.

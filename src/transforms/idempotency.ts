@@ -165,7 +165,9 @@ function hold(env: StageEnv, exchange: View, mine: OwnClaim, flights: Flights, m
   exchange.beforeSending(() => markSent(env, exchange, mine));
   // The client may have left while the key was being taken.
   exchange.signal.throwIfAborted();
-  if (recording !== undefined) exchange.record(recording);
+  if (recording === undefined) return;
+  exchange.record(recording);
+  if (exchange.route.onDisconnect !== 'cancel') exchange.outliveClient();
 }
 
 /** @throws GatewayError overloaded when a picture could be made of which nobody would know */
