@@ -10,7 +10,8 @@ import { imagesAsked, mostCost } from './measures.ts';
 import { costOf, imagesUsed, isLost, tokensOf, triesOf, type Try } from './usage.ts';
 
 /** What is known of an exchange; the slots as far as they have been filled. */
-export interface LedgerSubject extends Pick<Exchange, 'id' | 'route' | 'startedAtMs' | 'attempts' | 'reused'> {
+export interface LedgerSubject extends Pick<Exchange, 'id' | 'route' | 'startedAtMs' | 'attempts'> {
+  readonly reused?: Exchange['reused'];
   readonly caller?: Caller | undefined;
   readonly call?: ImageCall | undefined;
   readonly candidates?: readonly Target[] | undefined;

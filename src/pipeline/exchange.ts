@@ -135,8 +135,10 @@ export interface Exchange {
   /** Headers for the answer, whatever the answer is; lower-case names. */
   readonly responseHeaders: Map<string, string>;
   readonly attempts: Attempt[];
-  /** Set by the stage that gives an answer once more, which costs nothing. */
-  reused?: ReusedAnswer;
+  /** The answer that is given once more, at no cost; undefined: there is none. */
+  readonly reused: ReusedAnswer | undefined;
+  /** Says that the answer is one that was made for another call. */
+  reuse(answer: ReusedAnswer): void;
   /** When the request came, in milliseconds since 1970. */
   readonly startedAtMs: number;
   /**
