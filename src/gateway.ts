@@ -98,7 +98,9 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
     books: () => snapshots.current().env.store,
     now: clock.now,
     status() {
-      const { addresses, admin, entities } = overview();
+      const { addresses, admin, entities: all } = overview();
+      const { catalogue } = snapshots.current();
+      const entities = all.map((entity) => ({ ...entity, health: catalogue.entities.get(entity.id)?.health.report() }));
       return { ...reloader.status(), addresses, admin, entities, history: reloader.history() };
     },
     capabilities: (model) => describeCapabilities(snapshots.current().catalogue, model),

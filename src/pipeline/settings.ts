@@ -5,6 +5,7 @@ import type { JsonValue } from '../json.ts';
 import type { Secret } from '../secret.ts';
 import type { KnownModel, Provider } from '../providers/provider.ts';
 import type { ImageParameters, Operation, ResponseFormat } from './call.ts';
+import type { EntityHealth } from './health.ts';
 import type { PriceBook } from './prices.ts';
 import type { HttpClient } from './upstream.ts';
 
@@ -31,6 +32,8 @@ export interface Entity {
   readonly timeoutMs: number;
   readonly tokens: TokenRing;
   readonly client: HttpClient;
+  /** Whom it lets in. */
+  readonly health: EntityHealth;
 }
 
 /** What an entity says about one operation. */
@@ -45,8 +48,16 @@ export interface OperationSettings {
 
 /** The entity's credentials, taken in turn. */
 export interface TokenRing {
-  /** The next token; undefined when the entity needs none. */
-  next(): Secret | undefined;
+  /** The next token that need not be passed over for a model; undefined when the entity needs none. */
+  next(model: string): Secret | undefined;
+  /** Has a token passed over for a while. Without a model: whatever the model. */
+  rest(token: Secret, options: { readonly model?: string; readonly forMs: number }): void;
+  /** A token works: it need not be passed over any more. */
+  wake(token: Secret, model: string): void;
+  /** Milliseconds until there is one for a model that need not be passed over; 0: now. */
+  restsFor(model: string): number;
+  /** Those that are passed over, each by its place from 1. */
+  resting(): readonly { readonly place: number; readonly model: string | undefined; readonly forMs: number }[];
   /** All of them, to keep them out of anything that is shown. */
   readonly all: readonly Secret[];
 }

@@ -4,10 +4,12 @@ import { GatewayError } from '../errors.ts';
 import type { GatewayFile, ModelsFile } from '../generated/gateway.ts';
 import { addressRanges } from '../ip-address.ts';
 import { isJsonObject, type JsonValue } from '../json.ts';
+import type { Logger } from '../log.ts';
 import { everyModel, type ModelFilter } from '../model-filter.ts';
 import { compileNames, type NameList } from '../name-list.ts';
 import { compilePattern } from '../pattern.ts';
 import type { ImageParameters, ResponseFormat } from '../pipeline/call.ts';
+import type { EntityHealth } from '../pipeline/health.ts';
 import type { Registry } from '../pipeline/registry.ts';
 import type {
   AlertWebhook,
@@ -22,12 +24,14 @@ import type {
   OperationSettings,
   TokenRing,
 } from '../pipeline/settings.ts';
-import { ConfigError } from '../pipeline/stage.ts';
+import { ConfigError, type Clock } from '../pipeline/stage.ts';
 import type { HttpClient } from '../pipeline/upstream.ts';
 import type { Provider, ProviderDefinition } from '../providers/provider.ts';
 import { Secret } from '../secret.ts';
+import { createBreakers, createEntityHealth, type HealthSettings } from './entity-health.ts';
 import { createLinkSigner } from './link-signer.ts';
 import { parseUsd } from '../money.ts';
+import { createPlaces } from './places.ts';
 import { compilePrices } from './prices.ts';
 import { parseTimestamp } from '../timestamp.ts';
 import { slugsOf } from './slug.ts';
@@ -44,6 +48,8 @@ export interface CatalogueSources {
   readonly config: GatewayFile;
   readonly registry: Registry;
   readonly share: Share;
+  readonly clock: Clock;
+  readonly log: Logger;
   /** Opens a provider's connections. */
   createClient(): HttpClient & { close(): Promise<void> };
   /** Takes a mistake that only `create` could see. */
@@ -93,7 +99,10 @@ function compileEntity(file: EntityFile, pointer: string, sources: CatalogueSour
   const config = { ...file.config, connection: { ...connection, token: '' }, options };
   const provider = createProvider(definition, config, pointer, sources);
   if (provider === undefined) return 'invalid';
-  const tokenKey = `tokens:${file.id}:${hash('sha256', tokens.join(','))}`;
+  const tokenDigest = hash('sha256', tokens.join(','));
+  const ring = sources.share<TokenRing>(`tokens:${file.id}:${tokenDigest}`, () =>
+    createTokenRing(tokens.join(','), sources.clock.monotonic),
+  );
   return {
     id: file.id,
     name: file.name ?? file.id,
@@ -107,9 +116,44 @@ function compileEntity(file: EntityFile, pointer: string, sources: CatalogueSour
     },
     models: compileFilter(file.models),
     timeoutMs: typeof timeout === 'number' ? timeout : 180_000,
-    tokens: sources.share<TokenRing>(tokenKey, () => createTokenRing(tokens.join(','))),
+    tokens: ring,
     client: provider.origin === undefined ? unreachable : guardedClient(file.id, provider, provider.origin, sources),
+    health: compileHealth(file, { tokens: ring, identity: [connection, tokenDigest] }, sources),
   };
+}
+
+/** @param identity what makes it another provider, of which nothing is known yet */
+function compileHealth(
+  file: EntityFile,
+  { tokens, identity }: { readonly tokens: TokenRing; readonly identity: readonly unknown[] },
+  { share, clock, log }: CatalogueSources,
+): EntityHealth {
+  const { health, concurrency } = file;
+  const settings: HealthSettings = {
+    enabled: health.enabled,
+    per: health.per,
+    failures: health.failures,
+    failureRate: health.failure_rate,
+    openForMs: health.open_for,
+    restMs: health.rest,
+    maxRestMs: health.max_rest,
+    lastResort: health.last_resort,
+    refusedRestMs: health.rest_refused,
+  };
+  // The connection may hold secrets, and keys are shown in the log.
+  const key = `health:${file.id}:${hash('sha256', JSON.stringify([settings, file.provider, ...identity]))}`;
+  return createEntityHealth({
+    settings,
+    tokens,
+    breakers: share(key, () => createBreakers(file.id, settings, { monotonic: clock.monotonic, log })),
+    // Under the entity's name alone, so that the count stands while its limit changes.
+    places: share(`places:${file.id}`, () => createPlaces(clock)),
+    placeSettings: {
+      max: concurrency?.max ?? Infinity,
+      queue: concurrency?.queue ?? 0,
+      waitMs: concurrency?.wait ?? 0,
+    },
+  });
 }
 
 function createProvider(

@@ -52,7 +52,7 @@ export function compile(sources: CompileSources): Compiled {
   const problems: PointedProblem[] = [];
   const report = (pointer: string, message: string): void => void problems.push({ pointer, message });
 
-  const catalogue = compileCatalogue({ ...sources, report });
+  const catalogue = compileCatalogue({ ...sources, clock: services.clock, log: services.log, report });
   for (const [name, stages] of Object.entries(config.pipelines)) {
     checkPipeline(stages, `/pipelines/${escapePointer(name)}`, { registry, report });
   }

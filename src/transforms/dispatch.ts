@@ -4,10 +4,11 @@ import { isEventStream } from '../body/event-stream.ts';
 import type { DispatchConfig } from '../generated/stages/dispatch.ts';
 import { GatewayError } from '../errors.ts';
 import type { ExchangeView } from '../pipeline/exchange.ts';
+import type { Visit } from '../pipeline/health.ts';
 import { defineStage, type StageEnv } from '../pipeline/stage.ts';
 import type { AnsweredPart, PartOutcome, PendingPart, SettledPart, UpstreamPart } from '../pipeline/upstream.ts';
-import { timeForTry } from './try-terms.ts';
-import { createJobRunner, type JobRunner } from './upstream-job.ts';
+import { keepVisit, timeForTry } from './try-terms.ts';
+import { createJobRunner, endFailed, type JobRunner } from './upstream-job.ts';
 
 /**
  * Sends the wire requests, follows the jobs that some providers make of them, and is the only stage that talks to a
@@ -33,7 +34,8 @@ export const dispatch = defineStage({
       exchange.defer(deadline.clear);
       const [only] = upstream;
       if (upstream.length === 1 && only !== undefined) {
-        const answered = await runner.run(exchange, target, only, deadline.signal);
+        const { answered, visit } = await runner.run(exchange, target, only, deadline.signal);
+        keepVisit(exchange, visit);
         // Whatever was not read by then would hold its connection.
         exchange.defer(() => answered.reply.body.cancel());
         return { reply: [answered] };
@@ -55,13 +57,19 @@ type View = ExchangeView<'target' | 'upstream'>;
 async function sendAll(exchange: View, runner: JobRunner, deadline: Deadline): Promise<readonly PartOutcome[]> {
   const { upstream, route, signal } = exchange;
   const isAllOrNothing = route.fanout === 'all_or_nothing';
+  const visits: Visit[] = [];
   const sending = upstream.map(async (part): Promise<SettledPart> => {
-    const outcome = await sendPart(part, exchange, runner, { signal: deadline.signal, keepsStreams: false });
+    const keep = (visit: Visit): void => void visits.push(visit);
+    const outcome = await sendPart(part, exchange, runner, { signal: deadline.signal, keepsStreams: false, keep });
     // Requests of the same call that are still under way are of no use any more.
     if (outcome.kind === 'failed' && isAllOrNothing) deadline.abort(outcome.error);
     return outcome;
   });
   const settled = await Promise.allSettled(sending);
+  const failed = settled.some((each) => each.status === 'rejected' || each.value.kind === 'failed');
+  // What becomes of the call because of another part is not their doing.
+  if (failed && isAllOrNothing) for (const visit of visits) visit.end('answered');
+  for (const visit of visits) keepVisit(exchange, visit);
   signal.throwIfAborted();
   const outcomes = settled.map((each) => {
     if (each.status === 'rejected') throw each.reason;
@@ -79,8 +87,9 @@ async function sendAll(exchange: View, runner: JobRunner, deadline: Deadline): P
  */
 async function sendForStream(exchange: View, runner: JobRunner, deadline: Deadline): Promise<readonly PartOutcome[]> {
   const { upstream, signal } = exchange;
+  const keep = (visit: Visit): void => keepVisit(exchange, visit);
   const sending = upstream.map((part) =>
-    sendPart(part, exchange, runner, { signal: deadline.signal, keepsStreams: true }),
+    sendPart(part, exchange, runner, { signal: deadline.signal, keepsStreams: true, keep }),
   );
   exchange.defer(async () => {
     deadline.abort(new Error('Nobody waits for this answer any more.'));
@@ -101,17 +110,29 @@ async function sendForStream(exchange: View, runner: JobRunner, deadline: Deadli
   return sending.map((outcome): PendingPart => ({ kind: 'pending', outcome }));
 }
 
+interface PartOptions {
+  readonly signal: AbortSignal;
+  /** Whether an answer in events is left for whoever reads it. */
+  readonly keepsStreams: boolean;
+  /** Takes the visit of an answer whose worth is yet to be seen. */
+  keep(visit: Visit): void;
+}
+
 /** @throws whatever is no failure of the provider */
 async function sendPart(
   part: UpstreamPart,
   exchange: View,
   runner: JobRunner,
-  { signal, keepsStreams }: { readonly signal: AbortSignal; readonly keepsStreams: boolean },
+  { signal, keepsStreams, keep }: PartOptions,
 ): Promise<SettledPart> {
   try {
-    const answered = await runner.run(exchange, exchange.target, part, signal);
-    if (keepsStreams && isEventStream(answered.reply.headers)) return answered;
-    const bytes = await readReply(answered, signal);
+    const { answered, visit } = await runner.run(exchange, exchange.target, part, signal);
+    if (keepsStreams && isEventStream(answered.reply.headers)) {
+      keep(visit);
+      return answered;
+    }
+    const bytes = await readReply(answered, visit, signal);
+    keep(visit);
     return { ...answered, reply: { ...answered.reply, body: bytesSource(bytes) } };
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
@@ -119,12 +140,15 @@ async function sendPart(
   }
 }
 
-async function readReply({ reply }: AnsweredPart, signal: AbortSignal): Promise<Uint8Array> {
+async function readReply({ reply }: AnsweredPart, visit: Visit, signal: AbortSignal): Promise<Uint8Array> {
   try {
-    return await collect(reply.body);
+    const bytes = await collect(reply.body);
+    // Other parts of the call may be waiting for the place.
+    visit.leave();
+    return bytes;
   } catch (error) {
     reply.body.cancel();
-    throw signal.aborted && signal.reason instanceof GatewayError ? signal.reason : error;
+    throw endFailed(visit, error, signal);
   }
 }
 

@@ -6,7 +6,7 @@ import type { Attempt, Exchange } from '../pipeline/exchange.ts';
 import type { Target } from '../pipeline/settings.ts';
 import { defineComposite, type StageEnv } from '../pipeline/stage.ts';
 import { createRetryBudget } from './retry-budget.ts';
-import { limitTry } from './try-terms.ts';
+import { endVisits, limitTry } from './try-terms.ts';
 
 /**
  * Runs its own `stages` for one candidate after the other, until one answers or fails in a way that another would too.
@@ -25,24 +25,39 @@ export const fallback = defineComposite({
 
     return async function fallback(exchange) {
       const endMs = env.clock.monotonic() + totalMs;
-      let failure: unknown;
-      let due: readonly Due[] = exchange.candidates.map((target) => ({ target, atMs: -Infinity }));
+      const closed = createClosed();
+      let failure: GatewayError | undefined;
+      let due = restingLast(exchange.candidates);
+      let isLast = due.length === 1;
       let tries = 0;
-      for (let round = 0; ; round += 1) {
+      for (let round = 0; ;) {
         const again: Due[] = [];
-        for (const { target, atMs } of due) {
+        const out: Due[] = [];
+        for (const each of due) {
+          const { target, atMs } = each;
           if (exchange.attempts.some((attempt) => isAt(attempt, target) && mayBeBilled(attempt))) continue;
+          if (!isLast && closed.passesOver(target)) {
+            out.push(each);
+            continue;
+          }
           if (round > 0 && !budget.take(target.entity.id, config.retry_budget)) continue;
-          if (!(await waitUntil(atMs, endMs, exchange, env)) || !(await mayTry(exchange, target, tries))) throw failure;
+          const isOn = (await waitUntil(atMs, endMs, exchange, env)) && (await mayTry(exchange, target, tries));
+          if (!isOn) throw failure ?? closed.error();
           if (round === 0) budget.call(target.entity.id);
           tries += 1;
           const before = exchange.attempts.length;
           try {
-            limitTry(exchange, Math.min(env.clock.monotonic() + attemptMs, endMs));
+            limitTry(exchange, { untilMs: Math.min(env.clock.monotonic() + attemptMs, endMs), isLast });
             await nested.run(exchange, { target });
             return { target };
           } catch (error) {
             if (!(error instanceof GatewayError) || exchange.signal.aborted) throw error;
+            endVisits(exchange, error);
+            if (error.code === 'no_healthy_target') {
+              closed.add(error.retryAfterMs);
+              out.push(each);
+              continue;
+            }
             failure = error;
             const attempts = exchange.attempts.slice(before);
             // What came after the answer, such as reading it, is part of the try that failed.
@@ -56,8 +71,15 @@ export const fallback = defineComposite({
             if (!next) break;
           }
         }
-        if (again.length === 0) throw failure;
+        if (failure === undefined && !isLast && out.length > 0) {
+          // Better one that may have recovered than none.
+          isLast = true;
+          due = out;
+          continue;
+        }
+        if (again.length === 0) throw failure ?? closed.error();
         due = again.toSorted((one, other) => one.atMs - other.atMs);
+        round += 1;
       }
     };
   },
@@ -92,15 +114,50 @@ function isAt({ entity, model }: Attempt, target: Target): boolean {
   return entity === target.entity.id && model === target.model;
 }
 
+/** The candidates in their order, but those last that it would be better not to ask right now. */
+function restingLast(candidates: readonly Target[]): readonly Due[] {
+  const isResting = ({ entity, model }: Target): boolean => entity.health.standing(model).kind === 'resting';
+  const { ready = [], resting = [] } = Object.groupBy(candidates, (target) =>
+    isResting(target) ? 'resting' : 'ready',
+  );
+  return [...ready, ...resting].map((target) => ({ target, atMs: -Infinity }));
+}
+
+/** Candidates that are out of service. */
+interface Closed {
+  /** Whether a target is one, at this moment. */
+  passesOver(target: Target): boolean;
+  /** Takes note of one. @param forMs until it is worth another try */
+  add(forMs: number | undefined): void;
+  /** What to say when no other is left. */
+  error(): GatewayError;
+}
+
+function createClosed(): Closed {
+  const waitsMs: number[] = [];
+  return {
+    passesOver({ entity, model }) {
+      const standing = entity.health.standing(model);
+      if (standing.kind === 'open') waitsMs.push(standing.forMs);
+      return standing.kind === 'open';
+    },
+    add: (forMs) => void waitsMs.push(forMs ?? 0),
+    error() {
+      const message =
+        'Everything that could serve this call has failed too often, and is out of service for the moment.';
+      const waits = waitsMs.length === 0 ? {} : { retryAfterMs: Math.ceil(Math.min(...waitsMs)) };
+      return new GatewayError('no_healthy_target', message, waits);
+    },
+  };
+}
+
 /** Whether another candidate may cure a failure, as the file has it. */
 function createJudge({ on, on_status: onStatus }: FallbackConfig) {
   const codes = new Set<string>(on);
   const statuses = new Set(onStatus);
   return function isCurable(error: GatewayError, attempts: readonly Attempt[]): boolean {
     const status = refusedWith(attempts);
-    return (
-      codes.has(error.code) || error.code === 'no_healthy_target' || (status !== undefined && statuses.has(status))
-    );
+    return codes.has(error.code) || (status !== undefined && statuses.has(status));
   };
 }
 

@@ -4,12 +4,14 @@ import type { DispatchConfig } from '../generated/stages/dispatch.ts';
 import { priceQuestion } from '../budget/price-question.ts';
 import { GatewayError } from '../errors.ts';
 import type { Attempt, Exchange } from '../pipeline/exchange.ts';
+import type { Visit } from '../pipeline/health.ts';
 import type { Target } from '../pipeline/settings.ts';
 import type { StageEnv } from '../pipeline/stage.ts';
 import type { AnsweredPart, UpstreamPart, UpstreamReply, WireRequest } from '../pipeline/upstream.ts';
 import type { AskAgain } from '../providers/provider.ts';
 import { withoutTokens } from '../scrub.ts';
 import type { Secret } from '../secret.ts';
+import { termsOfTry } from './try-terms.ts';
 import { createCredentials, type Credentials } from './credentials.ts';
 
 export interface JobRunner {
@@ -17,7 +19,13 @@ export interface JobRunner {
    * Sends a part of a call and waits for its last answer, whose body is then yet to be read.
    * @param signal ends everything, and calls the job off
    */
-  run(exchange: Exchange, target: Target, part: UpstreamPart, signal: AbortSignal): Promise<AnsweredPart>;
+  run(exchange: Exchange, target: Target, part: UpstreamPart, signal: AbortSignal): Promise<AnsweredJob>;
+}
+
+export interface AnsweredJob {
+  readonly answered: AnsweredPart;
+  /** To be ended when it is known what the answer is worth. */
+  readonly visit: Visit;
 }
 
 /** Looks at a job that may fail one after the other before the job is given up. */
@@ -37,21 +45,25 @@ export function createJobRunner(config: DispatchConfig, env: StageEnv): JobRunne
     async run(exchange, target, part, signal) {
       const { entity } = target;
       const { provider } = entity;
+      const entered = entity.health.enter(target.model, exchange, {
+        signal,
+        isLast: termsOfTry(exchange).isLast,
+      });
+      const visit = entered instanceof Promise ? await entered : entered;
       const attempt = startAttempt(exchange.attempts, target, part, env);
       const place = exchange.attempts.length - 1;
-      const line = createLine(target, credentials, { env, maxReplyBytes });
+      const line = createLine(target, visit.token, { credentials, env, maxReplyBytes });
       const job: { cancel: WireRequest | undefined } = { cancel: undefined };
       try {
         let reply = await submit(line, part.request, attempt, signal);
         if (provider.poll !== undefined) reply = await follow(reply);
         attempt.answeredAtMs = env.clock.now();
-        return { kind: 'answered', call: part.call, attempt: place, reply };
+        return { answered: { kind: 'answered', call: part.call, attempt: place, reply }, visit };
       } catch (error) {
         attempt.endedAtMs = env.clock.now();
         // A job of which it is not known how it ended may go on for nobody.
         if (job.cancel !== undefined && attempt.images === undefined) callOff(job.cancel);
-        // The signal's reason says who gave up, and why; the error seen here is only the consequence.
-        throw signal.aborted && signal.reason instanceof GatewayError ? signal.reason : error;
+        throw endFailed(visit, error, signal);
       }
 
       /** Asks on until the pictures are there. */
@@ -95,6 +107,16 @@ export function createJobRunner(config: DispatchConfig, env: StageEnv): JobRunne
       }
     },
   };
+}
+
+/** Ends the visit of a request that has failed. Returns what to say about it. */
+export function endFailed(visit: Visit, error: unknown, { aborted, reason }: AbortSignal): unknown {
+  // The signal's reason says who gave up, and why; the error seen here is only the consequence.
+  const failure: unknown = aborted && reason instanceof GatewayError ? reason : error;
+  // Whoever gave up, it says nothing about the provider, unless time was up.
+  const isTheirs = failure instanceof GatewayError && (!aborted || failure.code === 'upstream_timeout');
+  visit.end(isTheirs ? failure : 'abandoned');
+  return failure;
 }
 
 /** Sends a request whose refusal is the call's failure. @throws GatewayError the provider's fault */
@@ -199,12 +221,15 @@ interface Line {
 
 function createLine(
   { entity }: Target,
-  credentials: Credentials,
-  { env, maxReplyBytes }: { readonly env: StageEnv; readonly maxReplyBytes: number },
+  token: Secret | undefined,
+  {
+    credentials,
+    env,
+    maxReplyBytes,
+  }: { readonly credentials: Credentials; readonly env: StageEnv; readonly maxReplyBytes: number },
 ): Line {
   const { provider, client, tokens } = entity;
   const { answer, sign } = provider;
-  const token = tokens.next();
   const traded: Secret[] = [];
   const secrets = (): readonly Secret[] => [...tokens.all, ...traded];
 

@@ -27,7 +27,7 @@ beforeAll(async () => {
   main = await startFakeOpenAi({ alsoKnown: ['cents', 'odd', 'strange'] });
   second = await startFakeOpenAi({ alsoKnown: ['dear'] });
   gateway = await startGateway({
-    config: gatewayConfig([openAiEntity(main), openAiEntity(second, { id: 'second' })], {
+    config: gatewayConfig([openAiEntity(main, { health: {} }), openAiEntity(second, { id: 'second', health: {} })], {
       routes: openAiRoutes(['openai-main', 'second']),
       aliases: { both: { targets: ['openai-main/cents', 'second/dear'] } },
       prices: [
@@ -268,7 +268,7 @@ describe('a file with `unpriced: allow`', () => {
   it('lets a model without a price pass, uncounted in dollars and not in silence', async () => {
     const fake = await startFakeOpenAi({ alsoKnown: ['strange'] });
     await using open = await startGateway({
-      config: gatewayConfig([openAiEntity(fake)], {
+      config: gatewayConfig([openAiEntity(fake, { health: {} })], {
         unpriced: 'allow',
         budgets: [{ id: 'all', limit: { usd: 1, images: 2 }, window: 'lifetime' }],
       }),

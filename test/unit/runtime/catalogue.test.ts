@@ -7,6 +7,7 @@ import type { Catalogue } from '../../../src/pipeline/settings.ts';
 import { ConfigError } from '../../../src/pipeline/stage.ts';
 import { defineProvider, type ProviderDefinition } from '../../../src/providers/provider.ts';
 import { compileCatalogue } from '../../../src/runtime/catalogue.ts';
+import { systemClock } from '../../../src/runtime/clock.ts';
 import { createResources, type ResourceLease } from '../../../src/runtime/resources.ts';
 import { makeEntity, silentLog } from '../../fixtures/exchange.ts';
 import { openAiRoutes, sandboxEntity } from '../../fixtures/gateway-config.ts';
@@ -45,7 +46,7 @@ describe('entities', () => {
   it('take their tokens in turn, and hide them', async () => {
     const { catalogue } = await compiled({ image_models: [openAi('main', {}, 'sk-a,sk-b')] });
     const tokens = catalogue.entities.get('main')?.tokens;
-    expect([tokens?.next()?.reveal(), tokens?.next()?.reveal(), tokens?.next()?.reveal()]).toEqual([
+    expect([tokens?.next('m')?.reveal(), tokens?.next('m')?.reveal(), tokens?.next('m')?.reveal()]).toEqual([
       'sk-a',
       'sk-b',
       'sk-a',
@@ -95,7 +96,7 @@ describe('entities', () => {
     });
     const after = async (token: string, baseUrl: string) => {
       const { catalogue, opened } = await compiled(main(token, baseUrl), builtIn, resources.lease());
-      return [catalogue.entities.get('main')?.tokens.next()?.reveal(), opened];
+      return [catalogue.entities.get('main')?.tokens.next('m')?.reveal(), opened];
     };
     expect(await after('sk-a,sk-b', 'https://one.example/v1')).toEqual(['sk-a', 1]);
     expect(await after('sk-a,sk-b', 'https://one.example/v2')).toEqual(['sk-b', 0]);
@@ -436,6 +437,8 @@ async function compiled(
     config,
     registry,
     share: lease.use,
+    clock: systemClock,
+    log: silentLog,
     createClient() {
       clients += 1;
       return {

@@ -35,7 +35,7 @@ describe('dispatch', () => {
       const [token, other] = ['sk-first/of:all', 'sk-second'];
       const base64 = Buffer.from(token).toString('base64');
       const words = `${token} is wrong, ${encodeURIComponent(token)} and ${base64} and ${other} too`;
-      const { replies } = bench.start({ tokens: createTokenRing(`${token},${other}`) });
+      const { replies } = bench.start({ tokens: createTokenRing(`${token},${other}`, () => 0) });
       bench.answerAll(() => makeReply(400, words));
       const error = await replies.catch((thrown: unknown) => thrown);
       expect(error).toMatchObject({ code: 'invalid_value' });
@@ -45,7 +45,7 @@ describe('dispatch', () => {
     });
 
     it('does not repeat them in the cause either, which goes to the log', async () => {
-      const { replies } = bench.start({ tokens: createTokenRing('sk-first') });
+      const { replies } = bench.start({ tokens: createTokenRing('sk-first', () => 0) });
       bench.answerAll(() => makeReply(401, 'Incorrect API key provided: sk-first.'));
       const error = await replies.catch((thrown: unknown) => thrown);
       expect(error).toMatchObject({ cause: { message: 'Incorrect API key provided: [redacted].' } });

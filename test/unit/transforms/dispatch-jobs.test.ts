@@ -59,7 +59,7 @@ async function answer(index: number, httpStatus: number, words: string): Promise
 }
 
 const start = (tokens = 'sk-1,sk-secret', signal?: AbortSignal) =>
-  bench.start({ provider: jobs, tokens: createTokenRing(tokens) }, [makeRequest('submit')], signal);
+  bench.start({ provider: jobs, tokens: createTokenRing(tokens, () => 0) }, [makeRequest('submit')], signal);
 
 describe('a job', () => {
   it('is asked after with the same credential, ever less often, until the pictures are there', async () => {

@@ -14,7 +14,7 @@ beforeEach(() => {
 
 describe('dispatch', () => {
   it('sends the request as it is, with the credential, and keeps a record of it', async () => {
-    const { exchange, replies } = bench.start({ tokens: createTokenRing('sk-1') });
+    const { exchange, replies } = bench.start({ tokens: createTokenRing('sk-1', () => 0) });
     const [sending] = bench.sent;
     expect(sending?.request).toEqual({ ...makeRequest(), headers: { accept: '*/*', 'x-token': 'sk-1' } });
     expect(sending?.maxReplyBytes).toBe(5000);
@@ -29,7 +29,7 @@ describe('dispatch', () => {
   });
 
   it('takes the tokens in turn, from request to request and from call to call', async () => {
-    const tokens = createTokenRing('sk-1, sk-2,sk-3');
+    const tokens = createTokenRing('sk-1, sk-2,sk-3', () => 0);
     for (let call = 0; call < 2; call += 1) {
       const { replies } = bench.start({ tokens }, [makeRequest('a'), makeRequest('b')]);
       bench.answerAll(() => makeReply(200));
