@@ -34,16 +34,18 @@ export function openRow(subject: LedgerSubject, prices: PriceBook): OpenRow {
 
 /** A call that is over. */
 export function rowOutcome(subject: LedgerSubject, end: ExchangeEnd, nowMs: number): RowOutcome {
-  const { attempts, startedAtMs } = subject;
+  const { attempts, startedAtMs, reused } = subject;
   const tries = triesOf(attempts);
   const tokens = tokensOf(attempts);
   return {
     ...targetMembers(subject, tries.at(-1)),
+    ...(reused === undefined ? {} : { entity: reused.entity, provider: reused.provider, model: shown(reused.model) }),
     // What the provider may have made for a client that left counts, whatever budgets make of it: it may be billed.
     images: imagesUsed(attempts),
     inputTokens: tokens?.inputTokens ?? null,
     outputTokens: tokens?.outputTokens ?? null,
     costNanoUsd: costOf(attempts) ?? null,
+    savedNanoUsd: (end.kind === 'answered' ? reused?.savedNanoUsd : undefined) ?? null,
     status: end.status,
     latencyMs: Math.max(0, Math.round(nowMs - startedAtMs)),
     attempts: attempts.length,
@@ -54,14 +56,7 @@ export function rowOutcome(subject: LedgerSubject, end: ExchangeEnd, nowMs: numb
 /** A call that is over, and for which nothing was reserved. */
 export function recordedRow(subject: LedgerSubject, end: ExchangeEnd, nowMs: number): RecordedRow {
   const { estimated, ...outcome } = rowOutcome(subject, end, nowMs);
-  const { reused } = subject;
-  return {
-    ...whoAndWhere(subject),
-    ...outcome,
-    ...(reused === undefined ? {} : { entity: reused.entity, provider: reused.provider, model: shown(reused.model) }),
-    savedNanoUsd: (end.kind === 'answered' ? reused?.savedNanoUsd : undefined) ?? null,
-    state: estimated ? 'estimated' : 'recorded',
-  };
+  return { ...whoAndWhere(subject), ...outcome, state: estimated ? 'estimated' : 'recorded' };
 }
 
 function whoAndWhere({ id, startedAtMs, caller, route, call, candidates }: LedgerSubject) {

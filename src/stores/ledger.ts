@@ -65,6 +65,7 @@ export interface RowOutcome extends Pick<
   | 'inputTokens'
   | 'outputTokens'
   | 'costNanoUsd'
+  | 'savedNanoUsd'
   | 'status'
   | 'latencyMs'
   | 'attempts'

@@ -67,6 +67,7 @@ function config(fake: FakeOpenAi, more: Readonly<Record<string, unknown>> = {}, 
       route('tiny', { pipeline: pipeline({ max_answer_bytes: 200 }) }),
       route('counted', { pipeline: 'images' }),
       route('telling', { pipeline: pipeline({}, withExtras) }),
+      route('below', { pipeline: pipeline().with(5, 'budget').with(6, 'cache') }),
       route('edits-only', { pipeline: pipeline({ operations: ['edition'] }) }),
     ],
     ...more,
@@ -308,6 +309,10 @@ describe('the cache', () => {
     expect((await ask(body, {}, '/counted')).cache).toBe('miss');
     expect((await ask({ prompt: 'no room' }, {}, '/counted')).status).toBe(429);
     expect((await ask(body, {}, '/counted')).cache).toBe('hit');
+    // Below `budget` it needs room, which is given back.
+    const [first, again] = [await ask(body, {}, '/below'), await ask(body, {}, '/below')];
+    const saved = { images: 0, cost_usd: '0', saved_usd: first.headers.get('x-pinhole-cost-usd') };
+    expect(await rowOf(again)).toMatchObject({ ...saved, state: 'released', entity: 'openai-main' });
   });
 
   it('answers a call under an `Idempotency-Key`, whose answer it then is', async () => {
