@@ -91,7 +91,11 @@ function inForm(given: Members): Promise<SentBody> {
 
 /** What the members mean: one picture is what is made when nothing is said. */
 const meaning = (given: Members): string =>
-  JSON.stringify(given.filter(([name, value]) => !(name === 'n' && value === '1')).toSorted());
+  given
+    .filter(([name, value]) => !(name === 'n' && value === '1'))
+    .map((entry) => entry.join('='))
+    .toSorted()
+    .join('&');
 
 describe('the key of an answer', () => {
   it('is the same for equal calls, however they are spelt, and for no others', async () => {
