@@ -450,6 +450,7 @@ function logAccess(exchange: RunningExchange, reception: Reception, { end, clien
     entity: last?.entity,
     model: last?.model,
     attempts: attempts.length,
+    reused: exchange.reused?.kind,
     images: attempts.reduce((sum, attempt) => sum + (attempt.images ?? 0), 0),
     // Its answer was made and kept all the same.
     ...(clientGone && end.kind !== 'aborted' ? { client_gone: true } : {}),

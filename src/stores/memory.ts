@@ -3,6 +3,7 @@ import { askingMethods } from './ask.ts';
 import { comesAfter, estimate, isInRange, StoreMisuse, type Books, type HeldAmount } from './books.ts';
 import type { KeyRow } from './keys.ts';
 import type { Counter, CountersQuery } from './ledger.ts';
+import { createMemoryAnswers } from './memory-answers.ts';
 import { createMemoryLedger, type MemoryLedger } from './memory-ledger.ts';
 import { storeClosed } from './queue.ts';
 import { perform, type StoreAnswer, type StoreRequest } from './requests.ts';
@@ -88,6 +89,7 @@ function createTables(now: () => number): MemoryTables {
   const over = new Set<string>();
   const ledger = createMemoryLedger(mostRows);
   const keys = new Map<string, KeyRow>();
+  const answers = createMemoryAnswers(now);
 
   const isTaken = (id: string): boolean => open.has(id) || over.has(id);
 
@@ -127,7 +129,8 @@ function createTables(now: () => number): MemoryTables {
     },
     open(id, holds, { heldUntilMs, row }) {
       if (isTaken(id)) return false;
-      const number = row && ledger.add({ ...row, state: 'reserved', status: null, latencyMs: null });
+      const number =
+        row && ledger.add({ ...row, savedNanoUsd: null, state: 'reserved', status: null, latencyMs: null });
       open.set(id, { holds, heldUntilMs, row: number });
       return true;
     },
@@ -150,6 +153,7 @@ function createTables(now: () => number): MemoryTables {
       put: (key, row) => void keys.set(key, row),
       remove: (key) => void keys.delete(key),
     },
+    answers,
   };
 
   return {
@@ -181,6 +185,7 @@ function createTables(now: () => number): MemoryTables {
         const isHeld = (state === 'claimed' || state === 'sent') && heldUntilMs > nowMs;
         if (!isHeld && keptUntilMs <= nowMs) keys.delete(key);
       }
+      answers.forget(nowMs);
       if (ledgerKeptMs !== undefined) ledger.forget(nowMs - ledgerKeptMs);
     },
   };

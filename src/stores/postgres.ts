@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { OperatorError } from '../errors.ts';
+import type { AnswerIndex } from './answer-index.ts';
 import { askingMethods } from './ask.ts';
 import { endOfPrefix } from './books.ts';
 import {
@@ -14,6 +15,7 @@ import {
   type Statement,
 } from './ledger-sql.ts';
 import type { BooksReader } from './ledger.ts';
+import { answerConnections, createPostgresAnswers } from './postgres-answers.ts';
 import { runBatch } from './postgres-batch.ts';
 import { abandonKeys } from './postgres-keys.ts';
 import { createLink, reasonOf, sqlState, type Session } from './postgres-link.ts';
@@ -76,6 +78,7 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
   // One connection for requests, one for the upkeep; reports have their own, so that they hold up neither.
   const link = createLink({ address, connections: 2, statementMs });
   const reports = createLink({ address, connections: 2, statementMs: reportMs });
+  const answersLink = createLink({ address, connections: answerConnections, statementMs });
   const owner = randomUUID();
   const health: Health = { healthy: true };
   let preparing: Promise<void> | undefined;
@@ -196,6 +199,7 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
       `kept_until_ms <= $2 AND (state IN ('done', 'lost') OR held_until_ms <= $2)`,
       [nowMs],
     );
+    await forget('kept_answers', 'key', 'expires_at_ms <= $2', [nowMs]);
     if (ledgerKeptMs !== undefined) {
       await forget('ledger', 'number', `at_ms < $2 AND state <> 'reserved'`, [nowMs - ledgerKeptMs]);
     }
@@ -213,11 +217,25 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
     }
   }
 
+  const answers: AnswerIndex = createPostgresAnswers(answersLink, now);
+
+  /** Work that is no part of a batch. @throws GatewayError overloaded */
+  async function outsideQueue<Value>(work: () => Promise<Value>): Promise<Value> {
+    if (closing !== undefined) throw storeClosed();
+    try {
+      await prepare();
+      return await work();
+    } catch (error) {
+      health.healthy = false;
+      throw cannotWrite(error);
+    }
+  }
+
   async function shut(): Promise<void> {
     await queue.close();
     // What is still reserved may be recovered at once.
     await link.query({ text: 'DELETE FROM pinhole_owners WHERE owner = $1', values: [owner] }).catch(() => undefined);
-    await Promise.all([link.close(), reports.close()]);
+    await Promise.all([link.close(), reports.close(), answersLink.close()]);
   }
 
   try {
@@ -225,7 +243,7 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
   } catch (error) {
     const { cause } = error as { readonly cause?: unknown };
     if (!patient || cause instanceof OperatorError) {
-      await Promise.all([link.close(), reports.close()]);
+      await Promise.all([link.close(), reports.close(), answersLink.close()]);
       throw cannotOpen(cause);
     }
   }
@@ -233,10 +251,8 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
   return {
     ...askingMethods(queue),
     ...createReader(reports),
-    async read(counter, range) {
-      if (closing !== undefined) throw storeClosed();
-      try {
-        await prepare();
+    read: (counter, range) =>
+      outsideQueue(async () => {
         const [found] = await link.query(
           range === undefined
             ? {
@@ -252,11 +268,10 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
               },
         );
         return { settled: Number(found?.['settled'] ?? 0), held: Number(found?.['held'] ?? 0) };
-      } catch (error) {
-        health.healthy = false;
-        throw cannotWrite(error);
-      }
-    },
+      }),
+    findAnswer: (key) => outsideQueue(() => answers.findAnswer(key)),
+    indexAnswer: (key, answer) => outsideQueue(() => answers.indexAnswer(key, answer)),
+    forgetAnswer: (key, blob) => outsideQueue(() => answers.forgetAnswer(key, blob)),
     healthy: () => health.healthy,
     maintain,
     close() {

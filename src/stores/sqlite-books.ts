@@ -3,6 +3,7 @@ import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import { endOfPrefix, estimate, type Books, type RowCompletion } from './books.ts';
 import { ledgerColumns, ledgerMembers } from './ledger-columns.ts';
 import type { LedgerRow } from './ledger.ts';
+import { createSqliteAnswers } from './sqlite-answers.ts';
 import { createSqliteKeys } from './sqlite-keys.ts';
 
 export interface SqliteBooks extends Books {
@@ -91,7 +92,10 @@ export function createSqliteBooks(database: DatabaseSync, owner: string): Sqlite
         addAmount.run(number, position, counter, amount, expiresAtMs ?? null),
       );
       if (row !== undefined) {
-        linkRow.run(insertRow({ ...row, state: 'reserved', status: null, latencyMs: null }), number);
+        linkRow.run(
+          insertRow({ ...row, savedNanoUsd: null, state: 'reserved', status: null, latencyMs: null }),
+          number,
+        );
       }
       return true;
     },
@@ -114,6 +118,7 @@ export function createSqliteBooks(database: DatabaseSync, owner: string): Sqlite
       return true;
     },
     keys: createSqliteKeys(database, owner, () => books.nowMs),
+    answers: createSqliteAnswers(database, () => books.nowMs),
   };
   return books;
 }

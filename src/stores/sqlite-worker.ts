@@ -5,6 +5,7 @@
  */
 import { workerData } from 'node:worker_threads';
 import { perform, type StoreAnswer, type StoreRequest } from './requests.ts';
+import { createSqliteAnswerSweeper } from './sqlite-answers.ts';
 import { createSqliteBooks, createSqliteSweeper } from './sqlite-books.ts';
 import { inTransaction, openStateFile, setSync, syncLog } from './sqlite-file.ts';
 import { createSqliteKeySweeper } from './sqlite-keys.ts';
@@ -51,6 +52,7 @@ function createHandler({ file, owner: self }: WorkerSettings): OrderHandler<Work
   const books = createSqliteBooks(database, self);
   const sweeper = createSqliteSweeper(database, books);
   const keys = createSqliteKeySweeper(database);
+  const pruneAnswers = createSqliteAnswerSweeper(database);
 
   function sweep(limit: number, nowMs: number): WorkerAnswer {
     const others = new Set([...ownersBeside(file, self), ...sweeper.owners(), ...keys.owners()]);
@@ -110,7 +112,7 @@ function createHandler({ file, owner: self }: WorkerSettings): OrderHandler<Work
       if (order.kind === 'prune') {
         const { nowMs, ledgerKeptMs, limit } = order;
         const most = inTransaction(database, () =>
-          Math.max(sweeper.prune(nowMs, ledgerKeptMs, limit), keys.prune(nowMs, limit)),
+          Math.max(sweeper.prune(nowMs, ledgerKeptMs, limit), keys.prune(nowMs, limit), pruneAnswers(nowMs, limit)),
         );
         return { kind: 'count', count: most, more: most >= limit };
       }

@@ -2,6 +2,7 @@
 import type { AnyStage } from '../pipeline/stage.ts';
 import { authenticate } from './authenticate.ts';
 import { budget } from './budget.ts';
+import { cache } from './cache.ts';
 import { constrain } from './constrain.ts';
 import { decode } from './decode.ts';
 import { dispatch } from './dispatch.ts';
@@ -16,6 +17,7 @@ import { rateLimit } from './rate-limit.ts';
 import { responseNormalise } from './response-normalise.ts';
 import { routeResolve } from './route-resolve.ts';
 import { serveImage } from './serve-image.ts';
+import { singleFlight } from './single-flight.ts';
 
 export const stages: readonly AnyStage[] = [
   authenticate,
@@ -25,6 +27,8 @@ export const stages: readonly AnyStage[] = [
   routeResolve,
   constrain,
   guard,
+  cache,
+  singleFlight,
   budget,
   fallback,
   providerTransform,
