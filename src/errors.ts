@@ -136,6 +136,7 @@ export const errorTable = {
     ...upstream(503, true, 'A guard rule could not tell whether the prompt is allowed; nothing was sent.'),
     curable: false,
   },
+  not_cached: caller(504, 'The request said `only-if-cached`, and no answer is kept that would do.'),
   upstream_timeout: upstream(504, false, 'The provider did not answer within the entity’s `timeout`.'),
 } as const satisfies Record<string, ErrorRow>;
 

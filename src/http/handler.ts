@@ -485,6 +485,7 @@ export function accessFields(exchange: RunningExchange, end: ExchangeEnd): LogFi
     entity: last?.entity,
     model: last?.model,
     attempts: attempts.length,
+    reused: exchange.reused?.kind,
     images: attempts.reduce((sum, attempt) => sum + (attempt.images ?? 0), 0),
     ...(error === undefined ? {} : { code: error.code, error: error.cause ?? error.message }),
   };

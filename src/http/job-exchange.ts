@@ -13,6 +13,7 @@ import type { CompiledRoute, Snapshot } from '../runtime/compile.ts';
 import type { Job, JobEnd } from '../stores/job-store.ts';
 import { createAnswerRecording, type AnswerRecording } from '../transforms/answer-recording.ts';
 import { keepAnswer } from '../transforms/kept-answer.ts';
+import { errorResponse } from './reply.ts';
 import { openRequest, replayed } from './job-request.ts';
 import { openExchange, splitTarget, type OpenExchange } from './exchange.ts';
 import { isStopping, trackJob } from './running-job.ts';
@@ -191,6 +192,8 @@ async function answer(
       recorder()?.error(fault) ?? fault,
       exchange.attempts.some(({ sent }) => sent),
     );
+    // Others may wait for the same answer.
+    recorder()?.answer(errorResponse(error), answerHeaders(exchange));
     return { end: failedEnd(exchange, error, thrown), outcome: { error: jobError(error) } };
   }
 }

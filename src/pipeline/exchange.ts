@@ -88,6 +88,18 @@ export interface Attempt {
   endedAtMs: number | undefined;
 }
 
+/** An answer that was made for another call, and is given once more. */
+export interface ReusedAnswer {
+  /** `hit`: it was kept. `shared`: that call was under way at the same time. */
+  readonly kind: 'hit' | 'shared';
+  /** Who made it. */
+  readonly entity: string;
+  readonly provider: string;
+  readonly model: string;
+  /** What it had cost, in nano-dollars; undefined when that is not known. */
+  readonly savedNanoUsd: number | undefined;
+}
+
 /** Says whether a call may be tried at a further target. @throws the signal's reason */
 export type TryGate = (target: Target) => Promise<boolean>;
 
@@ -133,6 +145,10 @@ export interface Exchange {
   /** Headers for the answer, whatever the answer is; lower-case names. */
   readonly responseHeaders: Map<string, string>;
   readonly attempts: Attempt[];
+  /** The answer that is given once more, at no cost; undefined: there is none. */
+  readonly reused: ReusedAnswer | undefined;
+  /** Says that the answer is one that was made for another call. */
+  reuse(answer: ReusedAnswer): void;
   /** When the request came, in milliseconds since 1970. */
   readonly startedAtMs: number;
   /**

@@ -5,6 +5,7 @@ import { createMemoryJobs, type MemoryJobs } from './memory-jobs.ts';
 import { jobMethods } from './job-requests.ts';
 import type { KeyRow } from './keys.ts';
 import type { Counter, CountersQuery } from './ledger.ts';
+import { createMemoryAnswers } from './memory-answers.ts';
 import { createMemoryLedger, type MemoryLedger } from './memory-ledger.ts';
 import { storeClosed } from './queue.ts';
 import { perform, type StoreAnswer, type StoreRequest } from './requests.ts';
@@ -92,6 +93,7 @@ function createTables(now: () => number): MemoryTables {
   const over = new Set<string>();
   const ledger = createMemoryLedger(mostRows);
   const keys = new Map<string, KeyRow>();
+  const answers = createMemoryAnswers(now);
   const jobs = createMemoryJobs(now);
 
   const isTaken = (id: string): boolean => open.has(id) || over.has(id);
@@ -132,7 +134,8 @@ function createTables(now: () => number): MemoryTables {
     },
     open(id, holds, { heldUntilMs, row }) {
       if (isTaken(id)) return false;
-      const number = row && ledger.add({ ...row, state: 'reserved', status: null, latencyMs: null });
+      const number =
+        row && ledger.add({ ...row, savedNanoUsd: null, state: 'reserved', status: null, latencyMs: null });
       open.set(id, { holds, heldUntilMs, row: number });
       return true;
     },
@@ -155,6 +158,7 @@ function createTables(now: () => number): MemoryTables {
       put: (key, row) => void keys.set(key, row),
       remove: (key) => void keys.delete(key),
     },
+    answers,
   };
 
   return {
@@ -187,6 +191,7 @@ function createTables(now: () => number): MemoryTables {
         const isHeld = (state === 'claimed' || state === 'sent') && heldUntilMs > nowMs;
         if (!isHeld && keptUntilMs <= nowMs) keys.delete(key);
       }
+      answers.forget(nowMs);
       jobs.forget();
       if (ledgerKeptMs !== undefined) ledger.forget(nowMs - ledgerKeptMs);
     },

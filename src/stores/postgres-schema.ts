@@ -89,6 +89,20 @@ const migrations: readonly string[] = [
    CREATE INDEX pinhole_idempotency_keys_held ON pinhole_idempotency_keys (owner) WHERE state IN ('claimed', 'sent');
    CREATE INDEX pinhole_idempotency_keys_kept ON pinhole_idempotency_keys (kept_until_ms);`,
 
+  `ALTER TABLE pinhole_ledger ADD COLUMN saved_nano_usd bigint;
+
+   CREATE TABLE pinhole_kept_answers (
+     key           text COLLATE "C" PRIMARY KEY,
+     space         text COLLATE "C" NOT NULL,
+     blob          text NOT NULL,
+     bytes         bigint NOT NULL,
+     about         text NOT NULL,
+     made_at_ms    bigint NOT NULL,
+     used_at_ms    bigint NOT NULL,
+     expires_at_ms bigint NOT NULL
+   ) WITH (fillfactor = 70);
+   CREATE INDEX pinhole_kept_answers_used ON pinhole_kept_answers (space, used_at_ms) INCLUDE (bytes);
+   CREATE INDEX pinhole_kept_answers_expiring ON pinhole_kept_answers (expires_at_ms);`,
   `CREATE TABLE pinhole_jobs (
      id             text COLLATE "C" PRIMARY KEY,
      consumer       text,

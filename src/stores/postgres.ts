@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { OperatorError } from '../errors.ts';
+import type { AnswerIndex } from './answer-index.ts';
 import { askingMethods } from './ask.ts';
 import { jobMethods, type JobAnswer, type JobRequest } from './job-requests.ts';
 import { abandonStatement, carried, jobStatement, pruneStatement, readJobAnswer, type JobDialect } from './job-sql.ts';
@@ -16,6 +17,7 @@ import {
   type Statement,
 } from './ledger-sql.ts';
 import type { BooksReader } from './ledger.ts';
+import { answerConnections, createPostgresAnswers } from './postgres-answers.ts';
 import { runBatch } from './postgres-batch.ts';
 import { abandonKeys } from './postgres-keys.ts';
 import { createLink, reasonOf, sqlState, type Session } from './postgres-link.ts';
@@ -78,6 +80,7 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
   // One connection for requests, one for the upkeep; reports have their own, so that they hold up neither.
   const link = createLink({ address, connections: 2, statementMs });
   const reports = createLink({ address, connections: 2, statementMs: reportMs });
+  const answersLink = createLink({ address, connections: answerConnections, statementMs });
   const owner = randomUUID();
   const health: Health = { healthy: true };
   let preparing: Promise<void> | undefined;
@@ -201,6 +204,7 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
       `kept_until_ms <= $2 AND (state IN ('done', 'lost') OR held_until_ms <= $2)`,
       [nowMs],
     );
+    await forget('kept_answers', 'key', 'expires_at_ms <= $2', [nowMs]);
     await link.query(pruneStatement(nowMs, jobDialect, upkeepStep));
     if (ledgerKeptMs !== undefined) {
       await forget('ledger', 'number', `at_ms < $2 AND state <> 'reserved'`, [nowMs - ledgerKeptMs]);
@@ -219,25 +223,34 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
     }
   }
 
-  async function askOfJobs(request: JobRequest): Promise<JobAnswer> {
+  const answers: AnswerIndex = createPostgresAnswers(answersLink, now);
+
+  /** Work that is no part of a batch. @throws GatewayError overloaded */
+  async function outsideQueue<Value>(work: () => Promise<Value>): Promise<Value> {
     if (closing !== undefined) throw storeClosed();
     try {
       await prepare();
-      // What is taken without a lease would be taken for abandoned.
-      if (request.kind === 'claim' && performance.now() - renewedAtMs > leaseMs / 3) await renewLease(link);
-      const statement = jobStatement(request, { owner, nowMs: now() }, jobDialect);
-      return readJobAnswer(request, await link.query(statement));
+      return await work();
     } catch (error) {
       health.healthy = false;
       throw cannotWrite(error);
     }
   }
 
+  function askOfJobs(request: JobRequest): Promise<JobAnswer> {
+    return outsideQueue(async () => {
+      // What is taken without a lease would be taken for abandoned.
+      if (request.kind === 'claim' && performance.now() - renewedAtMs > leaseMs / 3) await renewLease(link);
+      const statement = jobStatement(request, { owner, nowMs: now() }, jobDialect);
+      return readJobAnswer(request, await link.query(statement));
+    });
+  }
+
   async function shut(): Promise<void> {
     await queue.close();
     // What is still reserved may be recovered at once.
     await link.query({ text: 'DELETE FROM pinhole_owners WHERE owner = $1', values: [owner] }).catch(() => undefined);
-    await Promise.all([link.close(), reports.close()]);
+    await Promise.all([link.close(), reports.close(), answersLink.close()]);
   }
 
   try {
@@ -245,7 +258,7 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
   } catch (error) {
     const { cause } = error as { readonly cause?: unknown };
     if (!patient || cause instanceof OperatorError) {
-      await Promise.all([link.close(), reports.close()]);
+      await Promise.all([link.close(), reports.close(), answersLink.close()]);
       throw cannotOpen(cause);
     }
   }
@@ -254,10 +267,8 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
     ...askingMethods(queue),
     ...jobMethods(askOfJobs),
     ...createReader(reports),
-    async read(counter, range) {
-      if (closing !== undefined) throw storeClosed();
-      try {
-        await prepare();
+    read: (counter, range) =>
+      outsideQueue(async () => {
         const [found] = await link.query(
           range === undefined
             ? {
@@ -273,11 +284,10 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
               },
         );
         return { settled: Number(found?.['settled'] ?? 0), held: Number(found?.['held'] ?? 0) };
-      } catch (error) {
-        health.healthy = false;
-        throw cannotWrite(error);
-      }
-    },
+      }),
+    findAnswer: (key) => outsideQueue(() => answers.findAnswer(key)),
+    indexAnswer: (key, answer) => outsideQueue(() => answers.indexAnswer(key, answer)),
+    forgetAnswer: (key, blob) => outsideQueue(() => answers.forgetAnswer(key, blob)),
     healthy: () => health.healthy,
     maintain,
     close() {

@@ -4,6 +4,7 @@ import { endOfPrefix, estimate, type Books, type RowCompletion } from './books.t
 import { carried } from './job-sql.ts';
 import { ledgerColumns, ledgerMembers } from './ledger-columns.ts';
 import type { LedgerRow } from './ledger.ts';
+import { createSqliteAnswers } from './sqlite-answers.ts';
 import { createSqliteKeys } from './sqlite-keys.ts';
 
 export interface SqliteBooks extends Books {
@@ -92,7 +93,10 @@ export function createSqliteBooks(database: DatabaseSync, owner: string): Sqlite
         addAmount.run(number, position, counter, amount, expiresAtMs ?? null),
       );
       if (row !== undefined) {
-        linkRow.run(insertRow({ ...row, state: 'reserved', status: null, latencyMs: null }), number);
+        linkRow.run(
+          insertRow({ ...row, savedNanoUsd: null, state: 'reserved', status: null, latencyMs: null }),
+          number,
+        );
       }
       return true;
     },
@@ -115,6 +119,7 @@ export function createSqliteBooks(database: DatabaseSync, owner: string): Sqlite
       return true;
     },
     keys: createSqliteKeys(database, owner, () => books.nowMs),
+    answers: createSqliteAnswers(database, () => books.nowMs),
   };
   return books;
 }

@@ -84,6 +84,20 @@ export const migrations: readonly string[] = [
    CREATE INDEX idempotency_keys_held ON idempotency_keys (owner) WHERE state IN ('claimed', 'sent');
    CREATE INDEX idempotency_keys_kept ON idempotency_keys (kept_until_ms);`,
 
+  `ALTER TABLE ledger ADD COLUMN saved_nano_usd INTEGER;
+
+   CREATE TABLE kept_answers (
+     key           TEXT PRIMARY KEY,
+     space         TEXT NOT NULL,
+     blob          TEXT NOT NULL,
+     bytes         INTEGER NOT NULL,
+     about         TEXT NOT NULL,
+     made_at_ms    INTEGER NOT NULL,
+     used_at_ms    INTEGER NOT NULL,
+     expires_at_ms INTEGER NOT NULL
+   ) STRICT, WITHOUT ROWID;
+   CREATE INDEX kept_answers_used ON kept_answers (space, used_at_ms, bytes);
+   CREATE INDEX kept_answers_expiring ON kept_answers (expires_at_ms);`,
   `CREATE TABLE jobs (
      id             TEXT PRIMARY KEY,
      consumer       TEXT,

@@ -6,6 +6,7 @@
 import { workerData } from 'node:worker_threads';
 import type { JobAnswer, JobRequest } from './job-requests.ts';
 import { perform, type StoreAnswer, type StoreRequest } from './requests.ts';
+import { createSqliteAnswerSweeper } from './sqlite-answers.ts';
 import { createSqliteBooks, createSqliteSweeper } from './sqlite-books.ts';
 import { inTransaction, openStateFile, setSync, syncLog } from './sqlite-file.ts';
 import { createSqliteJobs } from './sqlite-jobs.ts';
@@ -56,6 +57,7 @@ function createHandler({ file, owner: self }: WorkerSettings): OrderHandler<Work
   const books = createSqliteBooks(database, self);
   const sweeper = createSqliteSweeper(database, books);
   const keys = createSqliteKeySweeper(database);
+  const pruneAnswers = createSqliteAnswerSweeper(database);
   const jobs = createSqliteJobs(database, self);
 
   function sweep(limit: number, nowMs: number): WorkerAnswer {
@@ -126,7 +128,12 @@ function createHandler({ file, owner: self }: WorkerSettings): OrderHandler<Work
       if (order.kind === 'prune') {
         const { nowMs, ledgerKeptMs, limit } = order;
         const most = inTransaction(database, () =>
-          Math.max(sweeper.prune(nowMs, ledgerKeptMs, limit), keys.prune(nowMs, limit), jobs.prune(nowMs, limit)),
+          Math.max(
+            sweeper.prune(nowMs, ledgerKeptMs, limit),
+            keys.prune(nowMs, limit),
+            pruneAnswers(nowMs, limit),
+            jobs.prune(nowMs, limit),
+          ),
         );
         return { kind: 'count', count: most, more: most >= limit };
       }

@@ -2,6 +2,7 @@
 import type { AnyStage } from '../pipeline/stage.ts';
 import { authenticate } from './authenticate.ts';
 import { budget } from './budget.ts';
+import { cache } from './cache.ts';
 import { constrain } from './constrain.ts';
 import { decode } from './decode.ts';
 import { dispatch } from './dispatch.ts';
@@ -18,6 +19,7 @@ import { respondAsync } from './respond-async.ts';
 import { responseNormalise } from './response-normalise.ts';
 import { routeResolve } from './route-resolve.ts';
 import { serveImage } from './serve-image.ts';
+import { singleFlight } from './single-flight.ts';
 
 export const stages: readonly AnyStage[] = [
   authenticate,
@@ -28,6 +30,8 @@ export const stages: readonly AnyStage[] = [
   constrain,
   guard,
   respondAsync,
+  cache,
+  singleFlight,
   budget,
   fallback,
   providerTransform,

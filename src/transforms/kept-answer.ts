@@ -4,6 +4,7 @@ import { bytesSource, type ByteSource } from '../body/byte-source.ts';
 import { errorBody, GatewayError } from '../errors.ts';
 import { payloadContent } from '../images/convert-payload.ts';
 import type { BodyResponse } from '../pipeline/response.ts';
+import type { StageEnv } from '../pipeline/stage.ts';
 import type { RecordedAnswer } from './answer-recording.ts';
 
 export interface KeptAnswer {
@@ -16,7 +17,7 @@ export interface KeptAnswer {
 const mostTextBytes = 16 * 1024;
 
 /** Milliseconds for which the bytes outlast their key, for whoever has begun to read them. */
-const longerMs = 3_600_000;
+export const longerMs = 3_600_000;
 
 /** @throws GatewayError overloaded when it cannot be kept; the signal's reason */
 export async function keepAnswer(
@@ -88,11 +89,31 @@ interface Reading {
   defer(work: () => Promise<void>): void;
 }
 
-function contentOf(blob: Blob): ByteSource {
+/** A blob as the body of an answer. */
+export function contentOf(blob: Blob): ByteSource {
   return {
     length: blob.byteLength,
     // Nothing is read ahead, and the blob is closed when the exchange is over.
     cancel() {},
     [Symbol.asyncIterator]: () => blob.read()[Symbol.asyncIterator](),
   };
+}
+
+/** Milliseconds for writing an answer to where it is kept. */
+const keepMs = 120_000;
+
+/** Work that keeps an answer, and is given up when it takes too long. @throws GatewayError overloaded */
+export async function withDeadline<Value>(
+  { clock }: StageEnv,
+  work: (signal: AbortSignal) => Promise<Value>,
+): Promise<Value> {
+  const deadline = new AbortController();
+  const timer = clock.timer(keepMs, () =>
+    deadline.abort(new GatewayError('overloaded', `The answer was not written within ${keepMs / 1000} seconds.`)),
+  );
+  try {
+    return await work(deadline.signal);
+  } finally {
+    timer.cancel();
+  }
 }

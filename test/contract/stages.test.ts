@@ -1,5 +1,5 @@
 /** The contract of every stage that has no suite of its own elsewhere, each with an exchange that it serves. */
-import { hash } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 import { bytesSource } from '../../src/body/byte-source.ts';
 import type { FallbackConfig } from '../../src/generated/stages/fallback.ts';
 import { anonymous } from '../../src/pipeline/settings.ts';
@@ -7,6 +7,7 @@ import type { StageDefinition } from '../../src/pipeline/stage.ts';
 import { completeResult } from '../../src/pipeline/result.ts';
 import { openai } from '../../src/providers/openai.ts';
 import { authenticate } from '../../src/transforms/authenticate.ts';
+import { cache } from '../../src/transforms/cache.ts';
 import { constrain } from '../../src/transforms/constrain.ts';
 import { decode } from '../../src/transforms/decode.ts';
 import { dispatch } from '../../src/transforms/dispatch.ts';
@@ -23,6 +24,7 @@ import { rateLimit } from '../../src/transforms/rate-limit.ts';
 import { respondAsync } from '../../src/transforms/respond-async.ts';
 import { responseNormalise } from '../../src/transforms/response-normalise.ts';
 import { routeResolve } from '../../src/transforms/route-resolve.ts';
+import { singleFlight } from '../../src/transforms/single-flight.ts';
 import { makeCaller, makeKey } from '../fixtures/budget.ts';
 import {
   makeAnswered,
@@ -207,6 +209,29 @@ stageContract({
   config: {},
   env: makeStageEnv({ store: { ...makeStageEnv().store, readJob: () => Promise.resolve(job) } }),
   exchange: (signal) => makeExchange({ caller: makeCaller() }, { signal, request: { parameters: { id: job.id } } }),
+});
+
+stageContract({
+  definition: cache,
+  config: {
+    ttl: 3_600_000,
+    max_size: 1_000_000,
+    max_answer_bytes: 100_000,
+    scope: 'consumer',
+    operations: ['generation'],
+    version: '1',
+  },
+  env: makeStageEnv({ store: { ...makeStageEnv().store, findAnswer: () => Promise.resolve(undefined) } }),
+  exchange: (signal) => makeExchange({ caller: makeCaller(), call: makeCall(), candidates }, { signal }),
+});
+
+stageContract({
+  definition: singleFlight,
+  config: { scope: 'consumer', max_answer_bytes: 100_000 },
+  env: makeStageEnv(),
+  // None of them is ever over, so no two are equal.
+  exchange: (signal) =>
+    makeExchange({ caller: makeCaller(), call: makeCall({ prompt: randomUUID() }), candidates }, { signal }),
 });
 
 stageContract({
