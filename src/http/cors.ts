@@ -8,6 +8,8 @@ export interface CorsSettings {
 
 /** Headers of answers that scripts may read beyond those that browsers always show. */
 const exposedHeaders = [
+  'location',
+  'preference-applied',
   'x-request-id',
   'retry-after',
   'retry-after-ms',
@@ -43,6 +45,7 @@ const usualHeaders = [
   'openai-organization',
   'openai-project',
   'x-request-id',
+  'prefer',
 ];
 
 const methods = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';

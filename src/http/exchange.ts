@@ -22,6 +22,8 @@ export function openExchange(given: {
   readonly route: Route;
   readonly request: RequestHead;
   readonly body: ByteSource;
+  readonly keptBody?: NonNullable<RunningExchange['keptBody']>;
+  readonly job?: RunningExchange['job'];
   readonly live: LiveConnection;
   readonly signal: AbortSignal;
   readonly log: Logger;

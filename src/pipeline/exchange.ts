@@ -3,7 +3,9 @@ import type { Duplex } from 'node:stream';
 import type { ByteSource } from '../body/byte-source.ts';
 import type { GatewayError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import type { BytesPayload, FilePayload } from '../images/payload.ts';
 import type { ImageCall } from './call.ts';
+import type { RunningJob } from './job.ts';
 import type { PriceQuestion } from './prices.ts';
 import type { BodyResponse, GatewayResponse } from './response.ts';
 import type { ImageResult, ImageUsage } from './result.ts';
@@ -128,6 +130,14 @@ export interface Exchange {
   readonly request: RequestHead;
   /** The request's body, not yet read, bounded by the route's `max_size_upload`. */
   readonly body: ByteSource;
+  /**
+   * The bytes of the body as they were read, for a stage that has asked for them (`StageDefinition.keepsBody`). They are let
+   * go when the exchange is over.
+   * @throws GatewayError overloaded
+   */
+  keptBody?(): Promise<BytesPayload | FilePayload>;
+  /** The job as which the exchange runs; absent: somebody waits for the answer. */
+  readonly job?: RunningJob | undefined;
   readonly live: LiveConnection;
   /** Aborted when the client leaves (unless that is outlived), the deadline passes, or the gateway gives up draining. Every wait takes it. */
   readonly signal: AbortSignal;

@@ -40,6 +40,20 @@ export function withoutEffects(env: StageEnv): StageEnv {
       findAnswer: never,
       indexAnswer: never,
       forgetAnswer: never,
+      createJob: never,
+      claimJob: never,
+      sendJob: never,
+      returnJob: never,
+      placeJob: never,
+      carryReservation: never,
+      noteJobProgress: never,
+      heldJobs: never,
+      finishJob: never,
+      cancelJob: never,
+      readJob: never,
+      countJobs: never,
+      claimJobNotice: never,
+      settleJobNotice: never,
       close: never,
       read: store.read,
       usage: store.usage,
@@ -61,6 +75,7 @@ export function withoutEffects(env: StageEnv): StageEnv {
     pictures: unfetched(pictures),
     services: { connect: () => ({ ask: never, tell: never, close: () => Promise.resolve() }) },
     alerts: { post: () => undefined },
+    jobs: { wake: () => undefined, end: () => undefined },
   };
 }
 

@@ -138,8 +138,10 @@ export interface AskAgain {
   readonly isMade?: boolean;
   /** Ends the job when nobody waits for it any more. Holds until another one is given. */
   readonly cancel?: WireRequest | undefined;
-  /** Whatever the next call of `poll` has to know. */
+  /** Whatever the next call of `poll` has to know. With plain data, a job can be followed on by another process. */
   readonly state?: unknown;
+  /** How far the job is, from 0 to 1, where the provider says so. */
+  readonly progress?: number | undefined;
 }
 
 /** A trade of the configured credential for one that is valid for a while (RFC 6749 §4, RFC 7523). */

@@ -92,6 +92,14 @@ function compileStage(
   ) {
     throw new ConfigError('/stages', `the schema of \`${definition.name}\` does not describe its \`stages\` as stages`);
   }
+  const maker = nested.findIndex(({ plugin, enabled }) => enabled && makesJobs(plugin, sources));
+  if (maker >= 0) {
+    const { plugin } = nested[maker] ?? file;
+    throw new ConfigError(
+      `/stages/${maker}`,
+      `\`${plugin}\` makes jobs of whole calls: put it above \`${definition.name}\``,
+    );
+  }
   const compiled = compilePipeline(nested, `${pointer}/config/stages`, env, sources);
   const log = env.log.child({ stage: definition.name });
   // The config has just been validated against the definition's own schema.
@@ -103,12 +111,17 @@ function compileStage(
     name,
     writes,
     handle,
+    keepsBody: definition.keepsBody,
     ...(definition.explain === undefined
       ? {}
       : { explainer: () => explainerOf(definition, config, env, nestedExplanation(compiled)) }),
     fills: [...writes.filter((slot) => !replaces(slot)), ...compiled.flatMap((stage) => stage.fills)],
     changes: [...writes.filter(replaces), ...compiled.flatMap((stage) => stage.changes)],
   };
+}
+
+function makesJobs(plugin: string, { registry }: PipelineSources): boolean {
+  return registry.stages.get(plugin)?.keepsBody !== undefined;
 }
 
 function explainerOf(definition: AnyStage, config: never, env: StageEnv, nested: NestedExplanation): Explainer {

@@ -1,6 +1,8 @@
 import { OperatorError } from '../errors.ts';
 import { askingMethods } from './ask.ts';
 import { comesAfter, estimate, isInRange, StoreMisuse, type Books, type HeldAmount } from './books.ts';
+import { createMemoryJobs, type MemoryJobs } from './memory-jobs.ts';
+import { jobMethods } from './job-requests.ts';
 import type { KeyRow } from './keys.ts';
 import type { Counter, CountersQuery } from './ledger.ts';
 import { createMemoryAnswers } from './memory-answers.ts';
@@ -38,6 +40,7 @@ export const memoryStore: StoreDefinition = {
 
     return {
       ...askingMethods({ ask }),
+      ...jobMethods((request) => run(() => tables.jobs.perform(request))),
       maintain: ({ ledgerKeptMs }) =>
         run(() => {
           const estimated = tables.expired().filter((id) => estimate(tables.books, id)).length;
@@ -74,6 +77,7 @@ interface MemoryReservation {
 
 interface MemoryTables {
   readonly books: Books;
+  readonly jobs: MemoryJobs;
   readonly ledger: MemoryLedger;
   counters(query: CountersQuery): readonly Counter[];
   /** Open reservations whose time is up. */
@@ -90,6 +94,7 @@ function createTables(now: () => number): MemoryTables {
   const ledger = createMemoryLedger(mostRows);
   const keys = new Map<string, KeyRow>();
   const answers = createMemoryAnswers(now);
+  const jobs = createMemoryJobs(now);
 
   const isTaken = (id: string): boolean => open.has(id) || over.has(id);
 
@@ -158,6 +163,7 @@ function createTables(now: () => number): MemoryTables {
 
   return {
     books,
+    jobs,
     ledger,
     counters({ prefix = '', after, limit }) {
       return Array.from(counters, ([counter, { settled, held, expiresAtMs }]) => ({
@@ -186,6 +192,7 @@ function createTables(now: () => number): MemoryTables {
         if (!isHeld && keptUntilMs <= nowMs) keys.delete(key);
       }
       answers.forget(nowMs);
+      jobs.forget();
       if (ledgerKeptMs !== undefined) ledger.forget(nowMs - ledgerKeptMs);
     },
   };

@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { OperatorError } from '../errors.ts';
 import type { AnswerIndex } from './answer-index.ts';
 import { askingMethods } from './ask.ts';
+import { jobMethods, type JobAnswer, type JobRequest } from './job-requests.ts';
+import { abandonStatement, carried, jobStatement, pruneStatement, readJobAnswer, type JobDialect } from './job-sql.ts';
 import { endOfPrefix } from './books.ts';
 import {
   countersStatement,
@@ -166,12 +168,15 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
   async function sweep(): Promise<number> {
     // After an outage all leases have run out; the others are given the time to renew theirs.
     const mayTell = inContactSinceMs !== undefined && performance.now() - inContactSinceMs > leaseMs;
-    if (mayTell) await abandonKeys(link, upkeepStep);
+    if (mayTell) {
+      await abandonKeys(link, upkeepStep);
+      await link.query(abandonStatement(leaseHasRunOut, { nowMs: now(), values: [] }, jobDialect, upkeepStep));
+    }
     let total = 0;
     for (let step = 0; step < mostSteps; step += 1) {
       const found = await link.query({
         text: `SELECT id FROM pinhole_reservations AS held
-                WHERE state = 'held' AND (held_until_ms <= $1 OR $2 AND NOT EXISTS (
+                WHERE state = 'held' AND (held_until_ms <= $1 OR $2 AND owner IS DISTINCT FROM '${carried}' AND NOT EXISTS (
                         SELECT FROM pinhole_owners WHERE owner = held.owner AND expires_at > now()))
                 LIMIT $3`,
         values: [now(), mayTell, upkeepStep],
@@ -200,6 +205,7 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
       [nowMs],
     );
     await forget('kept_answers', 'key', 'expires_at_ms <= $2', [nowMs]);
+    await link.query(pruneStatement(nowMs, jobDialect, upkeepStep));
     if (ledgerKeptMs !== undefined) {
       await forget('ledger', 'number', `at_ms < $2 AND state <> 'reserved'`, [nowMs - ledgerKeptMs]);
     }
@@ -231,6 +237,15 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
     }
   }
 
+  function askOfJobs(request: JobRequest): Promise<JobAnswer> {
+    return outsideQueue(async () => {
+      // What is taken without a lease would be taken for abandoned.
+      if (request.kind === 'claim' && performance.now() - renewedAtMs > leaseMs / 3) await renewLease(link);
+      const statement = jobStatement(request, { owner, nowMs: now() }, jobDialect);
+      return readJobAnswer(request, await link.query(statement));
+    });
+  }
+
   async function shut(): Promise<void> {
     await queue.close();
     // What is still reserved may be recovered at once.
@@ -250,6 +265,7 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
 
   return {
     ...askingMethods(queue),
+    ...jobMethods(askOfJobs),
     ...createReader(reports),
     read: (counter, range) =>
       outsideQueue(async () => {
@@ -288,6 +304,18 @@ const dialect: Dialect = {
   day: `to_char(to_timestamp(at_ms / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')`,
   month: `to_char(to_timestamp(at_ms / 1000) AT TIME ZONE 'UTC', 'YYYY-MM')`,
 };
+
+const jobDialect: JobDialect = {
+  table: 'pinhole_jobs',
+  reservations: 'pinhole_reservations',
+  parameter: (number) => `$${number}`,
+  lock: 'FOR UPDATE SKIP LOCKED',
+  among: (column, parameter) => `${column} = ANY (${parameter}::text[])`,
+  list: (texts) => texts,
+};
+
+const leaseHasRunOut =
+  'NOT EXISTS (SELECT FROM pinhole_owners WHERE owner = pinhole_jobs.owner AND expires_at > now())';
 
 function createReader(session: Session): Omit<BooksReader, 'close'> {
   async function query(statement: Statement): Promise<readonly Answered[]> {

@@ -1,6 +1,7 @@
 /** The tables of the SQLite file, as the rules see them. All of it runs within a transaction of the caller's. */
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import { endOfPrefix, estimate, type Books, type RowCompletion } from './books.ts';
+import { carried } from './job-sql.ts';
 import { ledgerColumns, ledgerMembers } from './ledger-columns.ts';
 import type { LedgerRow } from './ledger.ts';
 import { createSqliteAnswers } from './sqlite-answers.ts';
@@ -139,7 +140,7 @@ export interface SqliteSweeper {
 
 export function createSqliteSweeper(database: DatabaseSync, books: Books): SqliteSweeper {
   const findOwners = database.prepare(
-    `SELECT DISTINCT owner FROM reservations WHERE state = 'held' AND owner NOT NULL`,
+    `SELECT DISTINCT owner FROM reservations WHERE state = 'held' AND owner NOT NULL AND owner <> '${carried}'`,
   );
   const findExpired = database.prepare(
     `SELECT id FROM reservations WHERE state = 'held' AND held_until_ms <= ? LIMIT ?`,

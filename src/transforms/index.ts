@@ -10,10 +10,12 @@ import { fallback } from './fallback.ts';
 import { forward } from './forward.ts';
 import { guard } from './guard.ts';
 import { idempotency } from './idempotency.ts';
+import { imageJob } from './image-job.ts';
 import { listModels } from './list-models.ts';
 import { parse } from './parse.ts';
 import { providerTransform } from './provider-transform.ts';
 import { rateLimit } from './rate-limit.ts';
+import { respondAsync } from './respond-async.ts';
 import { responseNormalise } from './response-normalise.ts';
 import { routeResolve } from './route-resolve.ts';
 import { serveImage } from './serve-image.ts';
@@ -27,6 +29,7 @@ export const stages: readonly AnyStage[] = [
   routeResolve,
   constrain,
   guard,
+  respondAsync,
   cache,
   singleFlight,
   budget,
@@ -38,4 +41,5 @@ export const stages: readonly AnyStage[] = [
   forward,
   listModels,
   serveImage,
+  imageJob,
 ];

@@ -1,5 +1,6 @@
 /** Answers as they are kept under a key: in the state what is small, with the name of what lies beside the pictures. */
 import type { Blob, BlobStore } from '../blobs/blob-store.ts';
+import { bytesSource, type ByteSource } from '../body/byte-source.ts';
 import { errorBody, GatewayError } from '../errors.ts';
 import { payloadContent } from '../images/convert-payload.ts';
 import type { BodyResponse } from '../pipeline/response.ts';
@@ -57,23 +58,39 @@ const replayed = { 'x-pinhole-idempotent-replay': 'true' };
  * @param text what was kept in the state
  * @throws GatewayError upstream_error when it is not there any more, overloaded when it cannot be read
  */
-export async function openAnswer(
-  text: string,
-  answers: BlobStore,
-  { signal, defer }: { readonly signal: AbortSignal; defer(work: () => Promise<void>): void },
-): Promise<BodyResponse> {
+export async function openAnswer(text: string, answers: BlobStore, exchange: Reading): Promise<BodyResponse> {
   // Nobody but `keepAnswer` and `errorAnswer` has written it.
   const { status, headers, body } = JSON.parse(text) as KeptAnswer;
   const response = { kind: 'body', status, headers: { ...headers, ...replayed } } as const;
-  if ('text' in body) return { ...response, body: Buffer.from(body.text) };
+  const source = await openBody(body, answers, exchange);
+  if (source === undefined) throw noAnswer('its answer is not there any more');
+  return { ...response, body: source };
+}
+
+/**
+ * The bytes of an answer; undefined when they are not there any more.
+ * @throws GatewayError overloaded
+ */
+export async function openBody(
+  body: KeptAnswer['body'],
+  answers: BlobStore,
+  { signal, defer }: Reading,
+): Promise<ByteSource | undefined> {
+  if ('text' in body) return bytesSource(Buffer.from(body.text));
   const blob = await answers.open(body.blob, signal);
-  if (blob === undefined) throw noAnswer('its answer is not there any more');
+  if (blob === undefined) return undefined;
   defer(() => blob.close());
-  return { ...response, body: contentOf(blob) };
+  return contentOf(blob);
+}
+
+/** For how long an answer is read. */
+interface Reading {
+  readonly signal: AbortSignal;
+  defer(work: () => Promise<void>): void;
 }
 
 /** A blob as the body of an answer. */
-export function contentOf(blob: Blob): Exclude<BodyResponse['body'], Uint8Array> {
+export function contentOf(blob: Blob): ByteSource {
   return {
     length: blob.byteLength,
     // Nothing is read ahead, and the blob is closed when the exchange is over.
