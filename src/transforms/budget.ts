@@ -34,6 +34,7 @@ export const budget = defineStage({
   reads: ['caller', 'call', 'candidates'],
   writes: [],
   before: ['reply'],
+  forJobs: 'below',
   create(_config, env) {
     const meters = metersOf(env);
     const alerts = createAlertWatch(env);
