@@ -220,7 +220,8 @@ describe('what is wrong with a file', () => {
     expect(await problems({ routes: [job, { ...wrong, pipeline: [...head, 'respond-async', keyless] }] })).toEqual([
       {
         pointer: '/routes/1/pipeline/3/config/stages/0',
-        message: '`idempotency` does nothing for jobs below `respond-async`, which makes them: move `idempotency` above it',
+        message:
+          '`idempotency` does nothing for jobs below `respond-async`, which makes them: move `idempotency` above it',
       },
     ]);
   });

@@ -17,6 +17,8 @@ interface Run extends PromiseWithResolvers<JobResult> {
 }
 
 let store: Store;
+/** The one of the file in force. */
+let inForce: Store;
 let runs: Run[];
 let looks: (() => void)[];
 let leases: number;
@@ -31,12 +33,14 @@ const over = (state: 'succeeded' | 'failed' = 'succeeded'): JobResult => ({
 
 beforeEach(async () => {
   store = await memoryStore.open('', { now: Date.now });
+  inForce = store;
   [runs, looks, leases, ended] = [[], [], 0, 0];
   shutdown = new AbortController();
   const { catalogue, clock } = makeStageEnv();
   const jobs = { ...catalogue.jobs, concurrency: 2 };
   // What the runner looks at.
-  const snapshot = { env: { store }, catalogue: { ...catalogue, jobs } } as unknown as Snapshot;
+  const snapshot = (): Snapshot =>
+    ({ env: { store: inForce }, catalogue: { ...catalogue, jobs } }) as unknown as Snapshot;
   runner = createJobRunner({
     clock: {
       ...clock,
@@ -49,7 +53,7 @@ beforeEach(async () => {
     snapshots: {
       acquire() {
         leases += 1;
-        return { value: snapshot, release: () => void (leases -= 1) };
+        return { value: snapshot(), release: () => void (leases -= 1) };
       },
     },
     run(held) {
@@ -76,7 +80,7 @@ async function run(index: number): Promise<Run> {
 }
 
 async function look(): Promise<void> {
-  await vi.waitFor(() => expect(looks).toHaveLength(1));
+  await vi.waitFor(() => expect(looks).toHaveLength(1), { interval: 1 });
   looks.shift()?.();
 }
 
@@ -163,5 +167,55 @@ describe('the runner of jobs', () => {
     runner.stop();
     await runner.idle();
     expect([await stateOf('a'), await stateOf('b'), leases]).toEqual(['succeeded', 'succeeded', 0]);
+  });
+
+  const away = new GatewayError('overloaded', 'The gateway cannot keep its books right now.');
+
+  it('writes down what has become of a job however long the state is away', async () => {
+    runner.start();
+    await create('a');
+    const { resolve } = await run(0);
+    const finish = vi.spyOn(store, 'finishJob').mockRejectedValue(away);
+    const claim = vi.spyOn(store, 'claimJob');
+    resolve(over());
+    await vi.waitFor(() => expect(finish).toHaveBeenCalledTimes(1));
+    const claimed = claim.mock.calls.length;
+    // More often than what must not get lost is tried elsewhere.
+    for (let count = 2; count <= 80; count += 1) {
+      await look();
+      await vi.waitFor(() => expect(finish).toHaveBeenCalledTimes(count), { interval: 1 });
+    }
+    // What would not be heard of is not asked for either.
+    expect(claim.mock.calls.length - claimed).toBeLessThanOrEqual(1);
+    finish.mockRestore();
+    await look();
+    await vi.waitFor(async () => expect(await stateOf('a')).toBe('succeeded'));
+    await create('b');
+    (await run(1)).resolve(over());
+    runner.stop();
+    await runner.idle();
+    expect([await stateOf('b'), leases, ended]).toEqual(['succeeded', 0, 2]);
+  });
+
+  it('does not wait for a state that was given up when another one is in force', async () => {
+    const failing = vi.spyOn(store, 'claimJob').mockRejectedValue(away);
+    const gone = vi.spyOn(store, 'returnJob').mockRejectedValue(away);
+    runner.start();
+    await vi.waitFor(() => expect(failing).toHaveBeenCalledTimes(1));
+    await look();
+    await vi.waitFor(() => expect(gone).toHaveBeenCalledTimes(1));
+    inForce = await memoryStore.open('', { now: Date.now });
+    await inForce.createJob('a', newJob);
+    await look();
+    const { held, resolve } = await run(0);
+    await inForce.cancelJob('a', later);
+    await look();
+    await vi.waitFor(() => expect(held.signal.aborted).toBe(true));
+    expect([failing.mock.calls.length, gone.mock.calls.length]).toEqual([1, 2]);
+    resolve(over());
+    runner.stop();
+    await runner.idle();
+    expect(leases).toBe(0);
+    await inForce.close();
   });
 });
