@@ -54,6 +54,8 @@ function trackedJob(given: Partial<RunningJob> = {}) {
     },
     async adopt() {},
     isParked: () => false,
+    isLeft: () => false,
+    isSettledElsewhere: () => false,
     ...given,
   };
   return { job, kept, noted };
