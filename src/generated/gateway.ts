@@ -666,6 +666,10 @@ export interface JobsFile {
    */
   queue: number;
   /**
+   * How many of one consumer's jobs may wait, so that nobody fills the queue alone; callers without a key share. One more is refused with status 429. Absent: as many as `queue`.
+   */
+  queue_per_consumer?: number;
+  /**
    * How long a job may run once it has begun, in place of `server.timeouts.request`: a duration, or milliseconds. Here: milliseconds.
    */
   timeout: number;

@@ -103,9 +103,10 @@ async function enqueue(
   id: string,
   job: { readonly consumer: string | null; readonly request: string; readonly keptUntilMs: number },
 ): Promise<void> {
-  const { mostQueued, webhook } = catalogue.jobs;
-  if (await store.createJob(id, { ...job, notify: webhook !== undefined, mostQueued })) return;
-  throw new GatewayError('rate_limit_exceeded', `There are ${mostQueued} jobs waiting, and may not be more.`, {
+  const { mostQueued, mostQueuedEach, webhook } = catalogue.jobs;
+  if (await store.createJob(id, { ...job, notify: webhook !== undefined, mostQueued, mostQueuedEach })) return;
+  const each = mostQueuedEach < mostQueued ? `, or ${mostQueuedEach} of this consumer` : '';
+  throw new GatewayError('rate_limit_exceeded', `There are ${mostQueued} jobs waiting${each}, and may not be more.`, {
     retryAfterMs: fullRetryMs,
   });
 }

@@ -34,7 +34,8 @@ describe('a call with Prefer: respond-async [X14]', () => {
         budgets: [{ id: 'all', limit: { images: 100_000 }, window: 'lifetime' }],
         jobs: {
           concurrency: 2,
-          queue: 2,
+          queue: 3,
+          queue_per_consumer: 2,
           timeout: '20s',
           max_answer_bytes: '12MiB',
           webhook: { url: `${hook.origin}/webhook`, secret },
@@ -217,6 +218,9 @@ describe('a call with Prefer: respond-async [X14]', () => {
         '10',
         'true',
       ]);
+      // There is room for others.
+      const bobs = await begin(gateway, {}, as('bob'));
+      expect((await ask(gateway, bobs, as('bob'), 'DELETE')).status).toBe(200);
       for (const id of [waiting[0], running[0]]) {
         const answer = await ask(gateway, String(id), alice, 'DELETE');
         expect([answer.status, await jsonOf(answer)]).toMatchObject([
