@@ -71,7 +71,9 @@ type View = ExchangeView<'caller' | 'call' | 'candidates'>;
 /** A list of preferences, each with parameters of its own: https://www.rfc-editor.org/rfc/rfc7240#section-2 */
 function prefersAsync({ prefer }: IncomingHttpHeaders): boolean {
   const text = Array.isArray(prefer) ? prefer.join(',') : prefer;
-  return text?.split(',').some((preference) => /^\s*respond-async\s*(?:;|$)/i.test(preference)) ?? false;
+  // What stands in quotes is a value, and no preference.
+  const names = text?.replaceAll(/"(?:[^"\\]|\\.)*"/g, '""').split(',') ?? [];
+  return names.some((preference) => /^\s*respond-async\s*(?:=\s*""\s*)?(?:;|$)/i.test(preference));
 }
 
 /** @throws GatewayError invalid_value for answers that cannot be given later */

@@ -121,7 +121,7 @@ describe('a call with Prefer: respond-async [X14]', () => {
     expect(await code({ stream: true })).toEqual([400, 'invalid_value', 'stream']);
     expect(await code({ response_format: 'b64_ephemeral' })).toEqual([400, 'invalid_value', 'response_format']);
     expect((await post(gateway)).status).toBe(401);
-    for (const prefer of ['respond-asynchronously', 'wait=10', 'handling="respond-async"']) {
+    for (const prefer of ['respond-asynchronously', 'wait=10', 'x="respond-async"', 'x="a\\", respond-async , b"']) {
       const answer = await post(gateway, {}, { ...alice, prefer });
       expect([answer.status, answer.headers.get('preference-applied')]).toEqual([200, null]);
       await answer.arrayBuffer();
