@@ -705,7 +705,7 @@ export interface JobWebhookFile {
    */
   secret?: string;
   /**
-   * How often the service is told until it answers. The pauses between begin at a second and grow fourfold, up to an hour.
+   * How often the service is told until it answers. The pauses between begin at a second and grow fourfold, up to an hour; once the job is not kept any more it is not told.
    */
   tries: number;
   /**

@@ -87,10 +87,9 @@ export function trackJob(
     isParked,
     async end() {
       try {
-        if (before !== undefined && !isResumed) {
-          isCharged = true;
-          if (carried !== undefined) await store.carryReservation(carried, clock.now());
-        }
+        isCharged = before !== undefined && !isResumed;
+        // It is settled in a moment; should the process end before that, nobody waits for it until the job is forgotten.
+        if (carried !== undefined) await store.carryReservation(carried, clock.now() + (isCharged ? 0 : persistMs));
         // Gone on with from there once it is settled, it would be settled twice.
         await keep(undefined);
       } catch (error) {

@@ -127,7 +127,7 @@ function wrongSides(
   below: readonly PlacedStage[],
 ): readonly string[] {
   if (forJobs === undefined) return [];
-  const [maker] = (forJobs === 'above' ? above : below).filter(({ makesJobs = false }) => makesJobs);
+  const maker = (forJobs === 'above' ? above : below).find(({ makesJobs = false }) => makesJobs);
   if (maker === undefined) return [];
   const here = forJobs === 'above' ? 'below' : 'above';
   return [

@@ -9,7 +9,14 @@ import type { Store } from '../../../src/stores/store.ts';
 import { makeStageEnv, silentLog } from '../../fixtures/exchange.ts';
 
 const later = Date.parse('2100-01-01');
-const newJob: NewJob = { consumer: null, request: '{}', keptUntilMs: later, notify: false, mostQueued: 100, mostQueuedEach: 100 };
+const newJob: NewJob = {
+  consumer: null,
+  request: '{}',
+  keptUntilMs: later,
+  notify: false,
+  mostQueued: 100,
+  mostQueuedEach: 100,
+};
 
 /** A job that runs until the test ends it. */
 interface Run extends PromiseWithResolvers<JobResult> {
