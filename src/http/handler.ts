@@ -196,6 +196,8 @@ async function answer(opened: OpenExchange, { stages }: CompiledRoute, surroundi
     const clientGone = isGone(connected);
     const end = failedEnd(exchange, error, thrown);
     if (end.kind !== 'aborted') await sendError(opened, error, surroundings);
+    // What has no answer must not be waited for, whoever it was that left.
+    else if (!clientGone) breakOff(exchange.live);
     return { end, clientGone };
   }
 }

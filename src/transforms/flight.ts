@@ -70,6 +70,8 @@ export function beginFlight(exchange: View, maxBytes: number, env: StageEnv, clo
       return answer?.kind === 'answer' ? { kind: 'answer', answer, origin: originOf(exchange) } : { kind: 'alone' };
     }
     const error = toGatewayError(end.error);
+    // Such as a job that was cancelled: nobody else has given up.
+    if (end.kind === 'aborted') return { kind: 'failed', error, sent: false };
     if (isFinal(error, exchange.attempts)) return { kind: 'error', error };
     return { kind: 'failed', error, sent: exchange.attempts.some(({ sent }) => sent) };
   }
