@@ -45,7 +45,7 @@ export const cache = defineStage({
       const key = await answerKey(exchange, env, config);
       if (!wishes.noCache) {
         await whileKept(underWay.get(key), exchange, env);
-        const found = await find(key, exchange, wishes, env);
+        const found = await find(key, exchange, { ...wishes, maxAge: Math.min(wishes.maxAge, config.ttl / 1000) }, env);
         if (found !== undefined) return found;
       }
       if (wishes.onlyIfCached) throw notCached();
