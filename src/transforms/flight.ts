@@ -7,6 +7,7 @@ import { tellsOfItself } from './answer-key.ts';
 import { createAnswerRecording, type AnswerRecording } from './answer-recording.ts';
 import { originOf, type Answer, type Origin } from './cached-answer.ts';
 import { isFinal } from './final-error.ts';
+import { isReplay } from './kept-answer.ts';
 
 /** What has become of a call that others wait for. */
 export type Landing =
@@ -92,7 +93,7 @@ export function beginFlight(exchange: View, maxBytes: number, env: StageEnv, clo
       begin();
       // A second answer is the error of the first.
       if (response.status !== 200 || recording !== undefined) return response;
-      if (seats === 0 || tellsOfItself(exchange)) {
+      if (seats === 0 || tellsOfItself(exchange) || isReplay(response)) {
         close();
         land({ kind: 'alone' });
         return response;
