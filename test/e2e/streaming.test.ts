@@ -245,6 +245,15 @@ describe('a provider of the OpenAI dialect', () => {
     },
   );
 
+  it('may send events of other kinds in between, whatever is in them, and leave the type out of its data', async () => {
+    const own = { b64_json: png().toString('base64'), created_at: 1 };
+    const by = `event: heartbeat\ndata: ok\n\nevent: image_generation.completed\ndata: ${JSON.stringify(own)}\n\n`;
+    main.next({ stream: { replace: { after: 0, by } } });
+    const { events } = await wireOf(await post({}));
+    // By the type in the data OpenAI's clients tell events apart.
+    expect(events).toMatchObject([{ data: { ...own, type: 'image_generation.completed' } }]);
+  });
+
   it('may answer with a document all the same', async () => {
     const document = { created: 1, data: [{ b64_json: png().toString('base64') }] };
     main.next({ body: document, headers: { 'content-type': 'application/json' } });
