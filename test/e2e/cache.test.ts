@@ -361,7 +361,9 @@ describe('the cache', () => {
         options: { generation: { enabled: true } },
       },
     });
-    await gateway.apply(config(fake, { image_models: [moved, openAiEntity(fake, { id: 'spare', name: 'Spare' }), sandboxEntity()] }));
+    await gateway.apply(
+      config(fake, { image_models: [moved, openAiEntity(fake, { id: 'spare', name: 'Spare' }), sandboxEntity()] }),
+    );
     expect((await ask(body, { 'cache-control': 'only-if-cached' })).status).toBe(504);
     const stripping = {
       plugin: 'fallback',
