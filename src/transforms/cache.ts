@@ -65,7 +65,13 @@ type KeepingUnderWay = Map<string, Promise<void>>;
 function canBeKept(call: ImageCall, { operations }: CacheConfig): boolean {
   const pictures = call.mask === undefined ? call.images : [...call.images, call.mask];
   const hasLinks = pictures.some((image) => image.kind === 'image' && image.payload.kind === 'link');
-  return whyUnlike(call) === undefined && operations.includes(call.operation) && !hasLinks;
+  return whyUnlike(call) === undefined && operations.includes(call.operation) && !hasLinks && !holdsLink(call.unknown);
+}
+
+/** Vendors take links to pictures under many names. */
+function holdsLink(value: unknown): boolean {
+  if (typeof value === 'string') return /^https?:/i.test(value);
+  return typeof value === 'object' && value !== null && Object.values(value).some(holdsLink);
 }
 
 function notCached(): GatewayError {

@@ -17,6 +17,8 @@ export type Landing =
   | { readonly kind: 'error'; readonly error: GatewayError }
   /** Another one may try: what went wrong has cost nothing and may pass. `sent`: a provider has seen it. */
   | { readonly kind: 'failed'; readonly error: GatewayError; readonly sent: boolean }
+  /** There is an answer, but it takes too long to go out: another one may try. */
+  | { readonly kind: 'late' }
   /** There is an answer, but for one alone: each makes a call of its own. */
   | { readonly kind: 'alone' };
 
@@ -56,8 +58,15 @@ export function beginFlight(exchange: View, maxBytes: number, env: StageEnv, clo
   let users = 1;
 
   function close(): void {
+    if (!isOpen) return;
     isOpen = false;
     closed(flight);
+  }
+
+  async function wait(signal: AbortSignal): Promise<Landing> {
+    const landing = await patiently(landed, begun, signal, env);
+    if (landing.kind === 'late') close();
+    return landing;
   }
 
   async function leave(): Promise<void> {
@@ -83,7 +92,7 @@ export function beginFlight(exchange: View, maxBytes: number, env: StageEnv, clo
       seats += 1;
       users += 1;
       exchange.outliveClient();
-      return { wait: (signal) => patiently(landed, begun, signal, env), leave };
+      return { wait, leave };
     },
   };
 
@@ -120,7 +129,7 @@ async function patiently(
   let timer: { cancel(): void } | undefined;
   let isOver = false;
   void begun.then(() => {
-    if (!isOver) timer = clock.timer(patienceMs, () => resolve({ kind: 'alone' }));
+    if (!isOver) timer = clock.timer(patienceMs, () => resolve({ kind: 'late' }));
   });
   try {
     return await unlessAborted(Promise.race([landed, outOfPatience]), signal);

@@ -180,6 +180,10 @@ describe('the cache', () => {
     expect((await ask({ prompt: 'an edit', image: data }, {}, '/v1/images/edits')).cache).toBe('hit');
     const link = await ask({ image: 'https://pictures.invalid/1.png' }, {}, '/v1/images/edits');
     expect([link.status, link.cache]).toEqual([400, 'bypass']);
+    // Vendors take links under names of their own.
+    const own = { prompt: 'own', image_ref: [{ url: 'HTTPS://pictures.invalid/1.png', weight: 0.5 }] };
+    expect((await ask(own)).cache).toBe('bypass');
+    expect((await ask({ prompt: 'own', image_ref: 'see https://pictures.invalid' })).cache).toBe('miss');
   });
 
   it('does as the request’s `cache-control` says', async () => {

@@ -104,15 +104,17 @@ describe('a flight', () => {
   });
 
   it('is not waited for any longer when its answer goes out too slowly', async () => {
-    const { exchange, flight, timers, answer } = start();
-    const seat = flight.join();
-    const waiting = seat?.wait(live);
+    const { exchange, flight, timers, closed, answer } = start();
+    const seats = [flight.join(), flight.join()];
+    const waiting = seats.map((seat) => seat?.wait(live));
     expect(timers).toHaveLength(0);
     answer();
-    await expect.poll(() => timers).toHaveLength(1);
-    timers[0]?.();
-    expect(await waiting).toEqual({ kind: 'alone' });
+    await expect.poll(() => timers).toHaveLength(2);
+    for (const timer of [...timers]) timer();
+    expect(await Promise.all(waiting)).toEqual([{ kind: 'late' }, { kind: 'late' }]);
     expect(timers).toHaveLength(0);
+    // The next one of them begins another flight, for all who come from now on.
+    expect([flight.join(), closed()]).toEqual([undefined, 1]);
     await exchange.finish();
   });
 
