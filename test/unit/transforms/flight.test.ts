@@ -106,11 +106,12 @@ describe('a flight', () => {
   it('is not waited for any longer when its answer goes out too slowly', async () => {
     const { exchange, flight, timers, closed, answer } = start();
     const seats = [flight.join(), flight.join()];
-    const waiting = seats.map((seat) => seat?.wait(live));
+    const waiting = seats.map(async (seat) => seat?.wait(live));
     expect(timers).toHaveLength(0);
     answer();
     await expect.poll(() => timers).toHaveLength(2);
-    for (const timer of [...timers]) timer();
+    const due = timers.slice();
+    for (const timer of due) timer();
     expect(await Promise.all(waiting)).toEqual([{ kind: 'late' }, { kind: 'late' }]);
     expect(timers).toHaveLength(0);
     // The next one of them begins another flight, for all who come from now on.
