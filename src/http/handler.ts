@@ -7,7 +7,7 @@ import { resumable, type ByteSource } from '../body/byte-source.ts';
 import { formatUsd } from '../money.ts';
 import type { LogFields, Logger } from '../log.ts';
 import type { ExchangeEnd, LiveConnection } from '../pipeline/exchange.ts';
-import { hostedLink } from '../pipeline/hosted-link.ts';
+import { hostedLink, originOf } from '../pipeline/hosted-link.ts';
 import type { BodyResponse } from '../pipeline/response.ts';
 import { runStages, type RunningExchange } from '../pipeline/run.ts';
 import type { Clock } from '../pipeline/stage.ts';
@@ -196,6 +196,8 @@ async function answer(opened: OpenExchange, { stages }: CompiledRoute, surroundi
     const clientGone = isGone(connected);
     const end = failedEnd(exchange, error, thrown);
     if (end.kind !== 'aborted') await sendError(opened, error, surroundings);
+    // What has no answer must not be waited for, whoever it was that left.
+    else if (!clientGone) breakOff(exchange.live);
     return { end, clientGone };
   }
 }
@@ -337,11 +339,6 @@ async function madeAlready<Value>(work: Promise<Value>): Promise<Value> {
     if (!(error instanceof GatewayError) || !error.retry) throw error;
     throw new GatewayError(error.code, error.message, { retry: false, cause: error.cause });
   }
-}
-
-/** The origin under which the caller reached us. */
-function originOf({ request }: LiveConnection): string {
-  return `${'encrypted' in request.socket ? 'https' : 'http'}://${request.headers.host ?? 'localhost'}`;
 }
 
 /** The headers that every answer of a route carries. */

@@ -23,6 +23,8 @@ export interface Entity {
   /** What callers may put before a `/` to mean this kind of provider; the first is the one that is shown. */
   readonly providerNames: readonly string[];
   readonly provider: Provider;
+  /** The same as long as the same call makes the same request at the same place: not for how long it waits, nor with which token. */
+  readonly identity: string;
   /** The models that the provider is known to have, or to have had; it may well serve others. */
   readonly knownModels: readonly KnownModel[];
   readonly operations: Readonly<Record<Operation, OperationSettings>>;

@@ -138,6 +138,8 @@ export interface StageEnv {
   /** The route in whose pipeline the stage stands. */
   readonly route: Route;
   readonly catalogue: Catalogue;
+  /** A digest of the stages that run after this one and write to slots: another one, and the same call may get another answer. */
+  readonly below: string;
   readonly log: Logger;
   readonly clock: Clock;
   /** A number from 0 up to but not including 1. */

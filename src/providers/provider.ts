@@ -195,6 +195,8 @@ export interface OperationCapabilities {
    * a call that does not ask for it, whatever the caller wants.
    */
   readonly streams?: boolean | undefined;
+  /** The most pictures of one request whose answer comes as events; absent: `maxImages`. */
+  readonly maxStreamed?: number | undefined;
   /** Whether there may be no prompt, as for upscaling. */
   readonly promptOptional?: boolean | undefined;
 }

@@ -111,6 +111,7 @@ function compileEntity(file: EntityFile, pointer: string, sources: CatalogueSour
     slugs: slugsOf(file.name ?? file.id),
     providerNames: [...(provider.names ?? []), definition.name, ...definition.aliases],
     provider,
+    identity: identityOf(file.provider, config),
     knownModels: definition.models,
     operations: {
       generation: compileOperation(member(options, 'generation')),
@@ -122,6 +123,15 @@ function compileEntity(file: EntityFile, pointer: string, sources: CatalogueSour
     client: provider.origin === undefined ? unreachable : guardedClient(file.id, provider, provider.origin, sources),
     health: compileHealth(file, { tokens: ring, identity: [connection, tokenDigest] }, sources),
   };
+}
+
+/** A digest, since there may be secrets in it. */
+function identityOf(
+  provider: string,
+  { connection, ...more }: { readonly connection: Readonly<Record<string, JsonValue>> },
+): string {
+  const { timeout: _timeout, ...place } = connection;
+  return hash('sha256', JSON.stringify([provider, place, more]));
 }
 
 /** @param identity what makes it another provider, of which nothing is known yet */

@@ -2,7 +2,8 @@
 import { hash } from 'node:crypto';
 import type { ImageCall, InputImage } from '../pipeline/call.ts';
 import type { Exchange, ExchangeView } from '../pipeline/exchange.ts';
-import type { Alias, Target } from '../pipeline/settings.ts';
+import { originOf } from '../pipeline/hosted-link.ts';
+import type { Alias, Hosting, Target } from '../pipeline/settings.ts';
 import type { StageEnv } from '../pipeline/stage.ts';
 import { targetCall } from '../pipeline/target-call.ts';
 import { pictureDigest, sorted } from './call-fingerprint.ts';
@@ -21,7 +22,8 @@ type View = ExchangeView<'caller' | 'call' | 'candidates'>;
  * The SHA-256 of everything that the answer depends on, the targets that may make it and what their entities fill in
  * included; not the words in which it was asked for, nor labels such as `user`. Reads the pictures.
  */
-export async function answerKey(exchange: View, { catalogue, route }: StageEnv, options: KeyOptions): Promise<string> {
+export async function answerKey(exchange: View, env: StageEnv, options: KeyOptions): Promise<string> {
+  const { catalogue, route, below } = env;
   const { caller, call, request } = exchange;
   const digests: string[] = [];
   // One after the other: each may be as large as the route allows.
@@ -33,7 +35,8 @@ export async function answerKey(exchange: View, { catalogue, route }: StageEnv, 
     version: options.version,
     whose: options.scope === 'everyone' ? 'everyone' : { consumer: caller.consumer?.id ?? null },
     route: [route.id, urlMode, unsupportedParams, fanout, request.parameters],
-    host: mayHaveLinks ? (catalogue.hosting.publicUrl ?? request.headers.host ?? null) : null,
+    links: mayHaveLinks ? linksOf(exchange, catalogue.hosting) : null,
+    below,
     query: [...request.query].toSorted(([name], [other]) => (name < other ? -1 : Number(name > other))),
     wantsImage: route.decode || /^\s*image\//i.test(request.headers.accept ?? ''),
     operation: call.operation,
@@ -48,6 +51,11 @@ export async function answerKey(exchange: View, { catalogue, route }: StageEnv, 
     ),
   };
   return hash('sha256', JSON.stringify(sorted(document)));
+}
+
+/** What links begin and end with: one that was made otherwise may not open, or lead elsewhere. */
+function linksOf({ live }: View, { publicUrl, path, signer }: Hosting): readonly unknown[] {
+  return [publicUrl ?? originOf(live), path, signer?.sign('', 0)];
 }
 
 /** Two stages may ask for the same one. */
@@ -99,7 +107,8 @@ interface AskedTarget {
 function asked(call: ImageCall, target: Target): object {
   const { parameters, responseFormat } = targetCall(call, target);
   const { user: _label, n = 1, ...rest } = parameters;
-  return { entity: target.entity.id, model: target.model, parameters: { ...rest, n }, responseFormat };
+  const { id, identity } = target.entity;
+  return { entity: [id, identity], model: target.model, parameters: { ...rest, n }, responseFormat };
 }
 
 /** Where a strategy takes turns, no order of an alias's targets is another than any other. */

@@ -45,7 +45,7 @@ export const cache = defineStage({
       const key = await answerKey(exchange, env, config);
       if (!wishes.noCache) {
         await whileKept(underWay.get(key), exchange, env);
-        const found = await find(key, exchange, wishes, env);
+        const found = await find(key, exchange, { ...wishes, maxAge: Math.min(wishes.maxAge, config.ttl / 1000) }, env);
         if (found !== undefined) return found;
       }
       if (wishes.onlyIfCached) throw notCached();
@@ -65,7 +65,13 @@ type KeepingUnderWay = Map<string, Promise<void>>;
 function canBeKept(call: ImageCall, { operations }: CacheConfig): boolean {
   const pictures = call.mask === undefined ? call.images : [...call.images, call.mask];
   const hasLinks = pictures.some((image) => image.kind === 'image' && image.payload.kind === 'link');
-  return whyUnlike(call) === undefined && operations.includes(call.operation) && !hasLinks;
+  return whyUnlike(call) === undefined && operations.includes(call.operation) && !hasLinks && !holdsLink(call.unknown);
+}
+
+/** Vendors take links to pictures under many names. */
+function holdsLink(value: unknown): boolean {
+  if (typeof value === 'string') return /^https?:/i.test(value);
+  return typeof value === 'object' && value !== null && Object.values(value).some(holdsLink);
 }
 
 function notCached(): GatewayError {

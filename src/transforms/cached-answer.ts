@@ -42,7 +42,11 @@ export function headersOfReuse(
 }
 
 /** Where the answer of an exchange has come from. */
-export function originOf({ attempts }: Pick<Exchange, 'attempts'>): Origin {
+export function originOf({ attempts, reused }: Pick<Exchange, 'attempts' | 'reused'>): Origin {
+  if (attempts.length === 0 && reused !== undefined) {
+    const { kind: _howeverItCame, ...origin } = reused;
+    return origin;
+  }
   const { entity = '', provider = '', model = '' } = attempts.at(-1) ?? {};
   return { entity, provider, model, savedNanoUsd: knownCost(attempts) };
 }

@@ -7,6 +7,7 @@ import { tellsOfItself } from './answer-key.ts';
 import { createAnswerRecording, type AnswerRecording } from './answer-recording.ts';
 import { originOf, type Answer, type Origin } from './cached-answer.ts';
 import { isFinal } from './final-error.ts';
+import { isReplay } from './kept-answer.ts';
 
 /** What has become of a call that others wait for. */
 export type Landing =
@@ -16,6 +17,8 @@ export type Landing =
   | { readonly kind: 'error'; readonly error: GatewayError }
   /** Another one may try: what went wrong has cost nothing and may pass. `sent`: a provider has seen it. */
   | { readonly kind: 'failed'; readonly error: GatewayError; readonly sent: boolean }
+  /** There is an answer, but it takes too long to go out: another one may try. */
+  | { readonly kind: 'late' }
   /** There is an answer, but for one alone: each makes a call of its own. */
   | { readonly kind: 'alone' };
 
@@ -55,8 +58,15 @@ export function beginFlight(exchange: View, maxBytes: number, env: StageEnv, clo
   let users = 1;
 
   function close(): void {
+    if (!isOpen) return;
     isOpen = false;
     closed(flight);
+  }
+
+  async function wait(signal: AbortSignal): Promise<Landing> {
+    const landing = await patiently(landed, begun, signal, env);
+    if (landing.kind === 'late') close();
+    return landing;
   }
 
   async function leave(): Promise<void> {
@@ -70,6 +80,8 @@ export function beginFlight(exchange: View, maxBytes: number, env: StageEnv, clo
       return answer?.kind === 'answer' ? { kind: 'answer', answer, origin: originOf(exchange) } : { kind: 'alone' };
     }
     const error = toGatewayError(end.error);
+    // Such as a job that was cancelled: nobody else has given up.
+    if (end.kind === 'aborted') return { kind: 'failed', error, sent: false };
     if (isFinal(error, exchange.attempts)) return { kind: 'error', error };
     return { kind: 'failed', error, sent: exchange.attempts.some(({ sent }) => sent) };
   }
@@ -80,7 +92,7 @@ export function beginFlight(exchange: View, maxBytes: number, env: StageEnv, clo
       seats += 1;
       users += 1;
       exchange.outliveClient();
-      return { wait: (signal) => patiently(landed, begun, signal, env), leave };
+      return { wait, leave };
     },
   };
 
@@ -90,7 +102,7 @@ export function beginFlight(exchange: View, maxBytes: number, env: StageEnv, clo
       begin();
       // A second answer is the error of the first.
       if (response.status !== 200 || recording !== undefined) return response;
-      if (seats === 0 || tellsOfItself(exchange)) {
+      if (seats === 0 || tellsOfItself(exchange) || isReplay(response)) {
         close();
         land({ kind: 'alone' });
         return response;
@@ -117,7 +129,7 @@ async function patiently(
   let timer: { cancel(): void } | undefined;
   let isOver = false;
   void begun.then(() => {
-    if (!isOver) timer = clock.timer(patienceMs, () => resolve({ kind: 'alone' }));
+    if (!isOver) timer = clock.timer(patienceMs, () => resolve({ kind: 'late' }));
   });
   try {
     return await unlessAborted(Promise.race([landed, outOfPatience]), signal);

@@ -53,6 +53,11 @@ export function noAnswer(why: string, cause?: unknown): GatewayError {
 
 const replayed = { 'x-pinhole-idempotent-replay': 'true' };
 
+/** Whether it is an answer that was kept under an `Idempotency-Key`: others have not asked for that. */
+export function isReplay({ headers }: BodyResponse): boolean {
+  return 'x-pinhole-idempotent-replay' in headers;
+}
+
 /**
  * The answer once more.
  * @param text what was kept in the state

@@ -51,6 +51,7 @@ export const singleFlight = defineStage({
         if (landing.kind === 'answer') return given(landing.answer, landing.origin, exchange);
         if (landing.kind === 'alone') return undefined;
         if (landing.kind === 'failed' && landing.sent) failures += 1;
+        if (landing.kind === 'late') continue;
         if (landing.kind === 'error' || failures === mostFailures) throw failureOf(landing, exchange);
       }
     };

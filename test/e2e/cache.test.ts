@@ -180,6 +180,10 @@ describe('the cache', () => {
     expect((await ask({ prompt: 'an edit', image: data }, {}, '/v1/images/edits')).cache).toBe('hit');
     const link = await ask({ image: 'https://pictures.invalid/1.png' }, {}, '/v1/images/edits');
     expect([link.status, link.cache]).toEqual([400, 'bypass']);
+    // Vendors take links under names of their own.
+    const own = { prompt: 'own', image_ref: [{ url: 'HTTPS://pictures.invalid/1.png', weight: 0.5 }] };
+    expect((await ask(own)).cache).toBe('bypass');
+    expect((await ask({ prompt: 'own', image_ref: 'see https://pictures.invalid' })).cache).toBe('miss');
   });
 
   it('does as the request’s `cache-control` says', async () => {
@@ -344,6 +348,41 @@ describe('the cache', () => {
     expect((await ask(body)).cache).toBe('miss');
     await gateway.apply(config(fake));
     expect((await ask(body)).cache).toBe('hit');
+  });
+
+  it('gives nothing that was made with another provider behind the same name, or under other stages', async () => {
+    const { gateway, fake } = setting;
+    const body = { prompt: 'kept before', model: 'openai-main/gpt-image-1' };
+    const link = { ...body, response_format: 'url' };
+    const caches = async () => [(await ask(body)).cache, (await ask(link)).cache];
+    expect([await caches(), await caches()]).toEqual([
+      ['miss', 'miss'],
+      ['hit', 'hit'],
+    ]);
+    const moved = openAiEntity(fake, {
+      config: {
+        connection: { base_url: fake.baseUrl.replace('127.0.0.1', 'localhost'), token: 'sk-another' },
+        options: { generation: { enabled: true } },
+      },
+    });
+    await gateway.apply(
+      config(fake, { image_models: [moved, openAiEntity(fake, { id: 'spare', name: 'Spare' }), sandboxEntity()] }),
+    );
+    expect((await ask(body, { 'cache-control': 'only-if-cached' })).status).toBe(504);
+    const stripping = {
+      plugin: 'fallback',
+      config: {
+        stages: ['provider-transform', 'dispatch', { plugin: 'response-normalise', config: { strip_metadata: true } }],
+      },
+    };
+    await gateway.apply(config(fake, { pipelines: { images: pipeline({}, stripping) } }));
+    expect((await ask(body, { 'cache-control': 'only-if-cached' })).status).toBe(504);
+    await gateway.apply(config(fake, { image_links: { secret: 'a-secret-of-32-characters-at-least', expires: '1h' } }));
+    expect(await caches()).toEqual(['hit', 'miss']);
+    // Another token, and other stages above, make no other pictures.
+    const limited = pipeline().toSpliced(1, 0, { plugin: 'rate-limit', config: { requests: 1000, window: '1m' } });
+    await gateway.apply(config(fake, { pipelines: { images: limited } }));
+    expect(await caches()).toEqual(['hit', 'hit']);
   });
 });
 

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { ask as askJob, begin, jobRoute, until } from '../fixtures/jobs.ts';
 import { gatewayConfig, openAiEntity, openAiRoutes, sandboxEntity } from '../fixtures/gateway-config.ts';
 import { randomPng } from '../fixtures/pictures.ts';
 import { postJson, startSetting, type Setting } from '../fixtures/setting.ts';
@@ -40,9 +41,10 @@ describe('single flight', () => {
             { id: 'all', limit: { images: 1000 }, window: 'lifetime' },
             { id: 'none', limit: { images: 1 }, window: 'lifetime', scope: { routes: ['counted'] } },
           ],
-          pipelines: { images: pipeline('single-flight') },
+          pipelines: { images: pipeline('respond-async', 'single-flight') },
           routes: [
             ...openAiRoutes(['openai-main', 'sandbox']),
+            jobRoute,
             ...[
               { id: 'cached', pipeline: pipeline('cache', 'single-flight') },
               { id: 'tiny', pipeline: pipeline({ plugin: 'single-flight', config: { max_answer_bytes: 200 } }) },
@@ -165,6 +167,27 @@ describe('single flight', () => {
     expect(await last).toBe('left');
     await fake.until(() => fake.last().fate === 'aborted');
     expect(await ask({ body: { prompt: 'alone' } })).toMatchObject({ status: 200, cache: null });
+  });
+
+  it('is made anew for those who wait for a job that is cancelled', async () => {
+    const { fake, gateway } = setting;
+    const { promise, resolve: go } = Promise.withResolvers<void>();
+    fake.next({ hold: promise });
+    const sentBefore = fake.requests.length;
+    const body = { prompt: 'a job', model: 'gpt-image-1' };
+    const id = await begin(gateway, body, as('alice'));
+    await fake.until(() => fake.requests.length === sentBefore + 1);
+    const others = [ask({ body }), ask({ body })];
+    await wait(2);
+    expect((await askJob(gateway, id, as('alice'), 'DELETE')).status).toBe(200);
+    const answers = await Promise.all(others);
+    expect(answers.map(({ status, cache }) => `${status} ${cache ?? 'made'}`).toSorted()).toEqual([
+      '200 made',
+      '200 shared',
+    ]);
+    expect(await until(gateway, id, ['cancelled'], as('alice'))).toMatchObject({ status: 'cancelled' });
+    expect(fake.requests.length - sentBefore).toBe(2);
+    go();
   });
 
   it('fails for all when the call may have been billed, or would fail again', async () => {

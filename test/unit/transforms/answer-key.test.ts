@@ -5,6 +5,8 @@ import type { RequestHead, Slots } from '../../../src/pipeline/exchange.ts';
 import { anonymous, type Alias, type Catalogue, type Route } from '../../../src/pipeline/settings.ts';
 import { compilePattern } from '../../../src/pattern.ts';
 import { answerKey, type KeyOptions } from '../../../src/transforms/answer-key.ts';
+import { createLinkSigner } from '../../../src/runtime/link-signer.ts';
+import { Secret } from '../../../src/secret.ts';
 import { makeCaller } from '../../fixtures/budget.ts';
 import {
   makeCapabilities,
@@ -26,13 +28,14 @@ interface Given extends Partial<Pick<Slots, 'caller' | 'candidates'>> {
   readonly catalogue?: Partial<Catalogue>;
   readonly route?: Partial<Route>;
   readonly request?: Partial<RequestHead>;
+  readonly below?: string;
 }
 
 function keyOf(call: Partial<ImageCall> = {}, given: Given = {}): Promise<string> {
-  const { caller = anonymous, candidates = [makeTarget()], catalogue = {}, request = {} } = given;
+  const { caller = anonymous, candidates = [makeTarget()], catalogue = {}, request = {}, below = '' } = given;
   const route = makeRoute(given.route);
   const exchange = makeExchange({ caller, call: makeCall(call), candidates }, { route, request });
-  return answerKey(exchange, makeStageEnv({ route, catalogue }), { ...options, ...given.options });
+  return answerKey(exchange, makeStageEnv({ route, catalogue, below }), { ...options, ...given.options });
 }
 
 async function keyOfBody(body: SentBody): Promise<string> {
@@ -154,6 +157,8 @@ describe('the key of an answer', () => {
       keyOf({}, { caller: makeCaller({ id: 'b' }) }),
       keyOf({}, { options: { scope: 'everyone' } }),
       keyOf({}, { options: { version: '2' } }),
+      keyOf({}, { candidates: [makeTarget({ entity: makeEntity({ identity: 'moved' }) })] }),
+      keyOf({}, { below: 'a watermark' }),
       keyOf({}, { route: { id: 'edit' } }),
       keyOf({}, { route: { decode: true } }),
       keyOf({}, { route: { urlMode: 'host' } }),
@@ -204,6 +209,15 @@ describe('the key of an answer', () => {
     const hosting = { publicUrl: 'https://pictures.test', path: undefined, signer: undefined };
     const fixed = (host: string) => ({ ...at(host), catalogue: { hosting } });
     expect(await keyOf(link, fixed('a.test'))).toBe(await keyOf(link, fixed('b.test')));
+    // What was signed with another secret, or not at all, may not open any more; nor what lay under another path.
+    const signed = (secret: string) => {
+      const signer = createLinkSigner({ secrets: [new Secret(secret)], lifetimeMs: 60_000 });
+      return { catalogue: { hosting: { ...hosting, signer } } };
+    };
+    const moved = { catalogue: { hosting: { ...hosting, path: '/pictures/:name' } } };
+    const ways = [fixed('a.test'), signed('one'), signed('other'), moved];
+    expect(new Set(await Promise.all(ways.map((way) => keyOf(link, way)))).size).toBe(ways.length);
+    expect(new Set(await Promise.all(ways.map((way) => keyOf({}, way)))).size).toBe(1);
     const provider = { ...makeEntity().provider, capabilities: () => makeCapabilities({ nativeForm: 'url' }) };
     const candidates = [makeTarget({ entity: makeEntity({ provider }) })];
     expect(await keyOf({}, { candidates, ...at('a.test') })).not.toBe(await keyOf({}, { candidates, ...at('b.test') }));

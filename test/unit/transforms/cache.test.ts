@@ -142,6 +142,13 @@ describe('a kept answer', () => {
     expect(await control('max-age=0')).toBe('miss');
   });
 
+  it('is given no longer than the file says by now, whatever it said when it was made', async () => {
+    await createGateway()('shortened');
+    clock.advance(60_000);
+    expect(await createGateway({ config: { ttl: 61_000 } })('shortened')).toMatchObject({ cache: 'hit' });
+    expect(await createGateway({ config: { ttl: 60_000 } })('shortened')).toMatchObject({ cache: 'miss' });
+  });
+
   it('is given no longer than its links are good', async () => {
     const link = { form: 'url' } as const;
     for (const given of [{ route: { imagesExpireAfterMs: 60_000 } }, { signedForMs: 60_000 }]) {

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { collect } from '../../../src/body/byte-source.ts';
 import { GatewayError } from '../../../src/errors.ts';
 import { payloadBytes } from '../../../src/images/convert-payload.ts';
+import type { ReusedAnswer } from '../../../src/pipeline/exchange.ts';
 import type { BodyResponse, ImagesResponse } from '../../../src/pipeline/response.ts';
 import { beginFlight, type Landing } from '../../../src/transforms/flight.ts';
 import { makeAttempt, makeCall, makeExchange, makeStageEnv, type TestExchange } from '../../fixtures/exchange.ts';
@@ -10,7 +11,13 @@ const live = new AbortController().signal;
 const made: BodyResponse = { kind: 'body', status: 200, headers: { 'x-a': 'b' }, body: Buffer.from('picture') };
 
 /** A flight whose exchange and timers are the test's. */
-function start(given: { readonly signal?: AbortSignal; readonly extras?: ImagesResponse['extras'] } = {}) {
+interface Given {
+  readonly signal?: AbortSignal;
+  readonly extras?: ImagesResponse['extras'];
+  readonly reused?: ReusedAnswer;
+}
+
+function start(given: Given = {}) {
   const timers: (() => void)[] = [];
   const { clock } = makeStageEnv();
   const env = makeStageEnv({
@@ -24,13 +31,13 @@ function start(given: { readonly signal?: AbortSignal; readonly extras?: ImagesR
   });
   let outlived = false;
   let closed = 0;
-  const { signal = live, extras = [] } = given;
+  const { signal = live, extras = [], reused } = given;
   const exchange: TestExchange = makeExchange(
     {
       call: makeCall(),
       response: { kind: 'images', form: 'b64_json', framing: 'json', extras, passThrough: false } as const,
     },
-    { signal, outliveClient: () => void (outlived = true) },
+    { signal, reused, outliveClient: () => void (outlived = true) },
   );
   const call = makeCall();
   const view = Object.assign(exchange, { call });
@@ -76,16 +83,39 @@ describe('a flight', () => {
     }
   });
 
-  it('is not waited for any longer when its answer goes out too slowly', async () => {
-    const { exchange, flight, timers, answer } = start();
+  it('hands on what the cache had, as made by whom it was made', async () => {
+    const reused = { kind: 'hit', entity: 'before', provider: 'luma', model: 'photon-1', savedNanoUsd: 9 } as const;
+    const { exchange, flight, answer } = start({ reused });
     const seat = flight.join();
-    const waiting = seat?.wait(live);
+    answer();
+    await exchange.finish();
+    const { kind: _hit, ...origin } = reused;
+    expect(await seat?.wait(live)).toMatchObject({ kind: 'answer', origin });
+    await seat?.leave();
+  });
+
+  it('is for one alone when the answer is an older one under a key', async () => {
+    const { exchange, flight, answer } = start();
+    const seat = flight.join();
+    answer({ ...made, headers: { 'x-pinhole-idempotent-replay': 'true' } });
+    await exchange.finish();
+    expect(await seat?.wait(live)).toEqual({ kind: 'alone' });
+    await seat?.leave();
+  });
+
+  it('is not waited for any longer when its answer goes out too slowly', async () => {
+    const { exchange, flight, timers, closed, answer } = start();
+    const seats = [flight.join(), flight.join()];
+    const waiting = seats.map(async (seat) => seat?.wait(live));
     expect(timers).toHaveLength(0);
     answer();
-    await expect.poll(() => timers).toHaveLength(1);
-    timers[0]?.();
-    expect(await waiting).toEqual({ kind: 'alone' });
+    await expect.poll(() => timers).toHaveLength(2);
+    const due = timers.slice();
+    for (const timer of due) timer();
+    expect(await Promise.all(waiting)).toEqual([{ kind: 'late' }, { kind: 'late' }]);
     expect(timers).toHaveLength(0);
+    // The next one of them begins another flight, for all who come from now on.
+    expect([flight.join(), closed()]).toEqual([undefined, 1]);
     await exchange.finish();
   });
 
