@@ -148,7 +148,7 @@ export function createJobRunner({ clock, log, snapshots, run, shutdown, onEnd }:
   async function lookAt(store: Store, jobs: readonly (readonly [string, Running])[]): Promise<void> {
     const held = new Set(await store.heldJobs(jobs.map(([holder]) => holder)));
     for (const [holder, { job, ending, progress }] of jobs) {
-      if (!held.has(holder)) giveUp(ending);
+      if (!held.has(holder)) await letGo(job.id, store, ending);
       else if (progress !== undefined) await store.noteJobProgress(job.id, holder, progress);
     }
   }
@@ -183,6 +183,16 @@ export function createJobRunner({ clock, log, snapshots, run, shutdown, onEnd }:
       await payDebts();
     },
   };
+}
+
+/** Of a job that is not held any more: ends it when it was cancelled, and leaves it to whoever has it otherwise. */
+async function letGo(id: string, store: Store, ending: AbortController): Promise<void> {
+  const job = await store.readJob(id);
+  const isElsewhere = job?.state === 'queued' || job?.state === 'running' || job?.state === 'sent';
+  // Who was taken for gone too early goes on, and its end is taken: the call is paid for.
+  const isAwaited = job?.state === 'failed' && job.outcome === null;
+  if (isElsewhere) ending.abort(new GatewayError('overloaded', 'Another process has taken the job.'));
+  else if (!isAwaited) giveUp(ending);
 }
 
 function giveUp(ending: AbortController): void {

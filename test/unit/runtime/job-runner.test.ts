@@ -142,6 +142,28 @@ describe('the runner of jobs', () => {
     expect([await stateOf('a'), await stateOf('b')]).toEqual(['cancelled', 'cancelled']);
   });
 
+  it('tells what was taken for lost from what was cancelled: it is left to who has it, or ended all the same', async () => {
+    runner.start();
+    await create('taken', 'lost');
+    const [taken, lost] = [await run(0), await run(1)];
+    const read = store.readJob.bind(store);
+    vi.spyOn(store, 'heldJobs').mockResolvedValue([]);
+    const looked = vi.spyOn(store, 'readJob').mockImplementation(async (id) => {
+      const job = await read(id);
+      return job && { ...job, state: id === 'taken' ? 'queued' : 'failed' };
+    });
+    await look();
+    await vi.waitFor(() => expect(taken.held.signal.reason).toMatchObject({ code: 'overloaded' }));
+    await vi.waitFor(() => expect(looked).toHaveBeenCalledTimes(2));
+    expect(lost.held.signal.aborted).toBe(false);
+    vi.restoreAllMocks();
+    taken.resolve({ kind: 'open' });
+    lost.resolve(over());
+    runner.stop();
+    await runner.idle();
+    expect(await stateOf('lost')).toBe('succeeded');
+  });
+
   it('says how far a job is, now and then', async () => {
     runner.start();
     await create('a');
