@@ -666,6 +666,10 @@ export interface JobsFile {
    */
   queue: number;
   /**
+   * How many of one consumer's jobs may wait, so that nobody fills the queue alone; callers without a key share. One more is refused with status 429. Absent: as many as `queue`.
+   */
+  queue_per_consumer?: number;
+  /**
    * How long a job may run once it has begun, in place of `server.timeouts.request`: a duration, or milliseconds. Here: milliseconds.
    */
   timeout: number;
@@ -701,7 +705,7 @@ export interface JobWebhookFile {
    */
   secret?: string;
   /**
-   * How often the service is told until it answers. The pauses between begin at a second and grow fourfold, up to an hour.
+   * How often the service is told until it answers. The pauses between begin at a second and grow fourfold, up to an hour; once the job is not kept any more it is not told.
    */
   tries: number;
   /**

@@ -16,7 +16,7 @@ import { keepAnswer } from '../transforms/kept-answer.ts';
 import { errorResponse } from './reply.ts';
 import { openRequest, replayed } from './job-request.ts';
 import { openExchange, splitTarget, type OpenExchange } from './exchange.ts';
-import { isStopping, trackJob } from './running-job.ts';
+import { endUnbegun, isStopping, trackJob } from './running-job.ts';
 import { accessFields, answerHeaders, bodyOf, errorOf, failedEnd, readToEnd } from './handler.ts';
 
 /** A job that is somebody's to run. */
@@ -63,6 +63,8 @@ export function createJobExchange({ clock, log }: { readonly clock: Clock; reado
       if (isStopping(held.signal)) return { kind: 'open' };
       const fault = toGatewayError(held.signal.aborted ? held.signal.reason : error);
       jobLog[fault.code === 'internal_error' ? 'error' : 'warn']('a job could not be begun', { error });
+      await endUnbegun(held, jobLog, clock);
+      await snapshot.env.answers.remove(request.body).catch(() => undefined);
       return failed(fault, held, clock);
     }
   };
@@ -84,9 +86,9 @@ async function serve(
   const { jobs } = snapshot.catalogue;
   const { env } = snapshot;
   const startedAtMs = clock.monotonic();
-  const deadline = startDeadline(held.signal, jobs.timeoutMs, clock);
   const { path } = request;
-  const tracked = trackJob(held, request, log);
+  const tracked = trackJob(held, request, { log, clock });
+  const deadline = startDeadline(held.signal, jobs.timeoutMs, clock);
   const opened = openExchange({
     id: request.requestId,
     startedAtMs: clock.now(),
@@ -100,7 +102,7 @@ async function serve(
   });
   const { exchange } = opened;
   // Registered first, so that it runs when all stages are done.
-  exchange.defer((end) => (tracked.isParked() ? undefined : recordCall(exchange, end, env)));
+  exchange.defer((end) => (tracked.isSettledElsewhere() ? undefined : recordCall(exchange, end, env)));
   let unsent: unknown;
   exchange.beforeSending(async () => {
     try {
@@ -121,11 +123,7 @@ async function serve(
     const wasSent = exchange.attempts.some(({ sent }) => sent);
     const mayGoBack = tracked.isParked() || (!wasSent && (isStopping(held.signal) || unsent !== undefined));
     const { end, outcome } = mayGoBack ? answered : await kept(answered, recording, held, clock);
-    // Gone on with from there once it is settled, it would be settled twice.
-    if (!mayGoBack)
-      await tracked
-        .keep(undefined)
-        .catch((error: unknown) => log.warn('a job could not be ended at its place', { error }));
+    if (!mayGoBack) await tracked.end();
     await opened.finish(end);
     if (!mayGoBack) await env.answers.remove(request.body).catch(() => undefined);
     const state = 'error' in outcome ? 'failed' : 'succeeded';

@@ -11,7 +11,10 @@ import { splitTarget } from './exchange.ts';
 export async function openRequest({ body }: JobRequest, answers: BlobStore, signal: AbortSignal): Promise<Blob> {
   const blob = await answers.open(body, signal);
   if (blob !== undefined) return blob;
-  throw new GatewayError('overloaded', 'The job has waited for too long: its request is not kept any more.');
+  throw new GatewayError(
+    'overloaded',
+    'The request of this job is not kept any more: it has waited for too long, or the file names other `images`.',
+  );
 }
 
 export function replayed(kept: JobRequest, body: Blob): Pick<Exchange, 'live' | 'body' | 'request'> {

@@ -1,13 +1,21 @@
+import { persistMs } from '../budget/persist.ts';
 import { GatewayError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { JobCandidate, JobPlace, JobRequest, RunningJob } from '../pipeline/job.ts';
 import type { Target } from '../pipeline/settings.ts';
+import type { Clock } from '../pipeline/stage.ts';
+import { chargeLeft, placeOf } from '../transforms/left-job.ts';
 import type { HeldJob } from './job-exchange.ts';
 
 /** A running job, seen from what runs it. */
 export interface TrackedJob extends RunningJob {
   /** Whether somebody else goes on with it: the gateway stops, and it is known where the job is. */
   isParked(): boolean;
+  /**
+   * Called when it is over, and before anything is settled: nobody goes on with it. What was left with a provider that was
+   * not asked after it is charged at its estimate. Never rejects.
+   */
+  end(): Promise<void>;
 }
 
 /** The longest text that a place may take. */
@@ -20,16 +28,16 @@ const mostPlaceLength = 64 * 1024;
 export function trackJob(
   { job, holder, snapshot, signal, note }: HeldJob,
   request: JobRequest,
-  log: Logger,
+  { log, clock }: { readonly log: Logger; readonly clock: Pick<Clock, 'now'> },
 ): TrackedJob {
   const { store } = snapshot.env;
-  // Nobody but the gateway has written it.
-  const before = job.place === null ? undefined : (JSON.parse(job.place) as JobPlace);
+  const before = placeOf(job);
   if (before !== undefined && !snapshot.catalogue.entities.has(before.entity)) throw elsewhere(before);
   let keptText = job.place ?? undefined;
   let carried = before?.reservation;
   /** Whether the provider at which the job is has been asked after it. */
   let isResumed = false;
+  let isCharged = false;
 
   async function keep(place: JobPlace | undefined): Promise<void> {
     const text = place === undefined ? undefined : plainText(place);
@@ -37,7 +45,9 @@ export function trackJob(
     try {
       const reservation = place?.reservation;
       if (text !== undefined && reservation !== undefined && reservation !== carried) {
-        await store.carryReservation(reservation, job.keptUntilMs);
+        // It may have waited for so long that it would be settled while it runs.
+        const heldUntilMs = clock.now() + snapshot.catalogue.jobs.timeoutMs + persistMs;
+        await store.carryReservation(reservation, Math.max(job.keptUntilMs, heldUntilMs));
         carried = reservation;
       }
       await store.placeJob(job.id, holder, text);
@@ -48,6 +58,8 @@ export function trackJob(
       log.debug('where a job is could not be kept', { error });
     }
   }
+
+  const isParked = (): boolean => keptText !== undefined && isStopping(signal);
 
   return {
     id: job.id,
@@ -70,8 +82,28 @@ export function trackJob(
       await keep({ ...before, reservation });
       if (before.reservation !== undefined) await store.release(before.reservation);
     },
-    isParked: () => keptText !== undefined && isStopping(signal),
+    isLeft: () => before !== undefined && !isResumed,
+    isSettledElsewhere: () => isCharged || isParked(),
+    isParked,
+    async end() {
+      try {
+        isCharged = before !== undefined && !isResumed;
+        // It is settled in a moment; should the process end before that, nobody waits for it until the job is forgotten.
+        if (carried !== undefined) await store.carryReservation(carried, clock.now() + (isCharged ? 0 : persistMs));
+        // Gone on with from there once it is settled, it would be settled twice.
+        await keep(undefined);
+      } catch (error) {
+        log.warn('a job could not be ended at its place', { error });
+      }
+    },
   };
+}
+
+/** Has what was left of a job that could not be begun charged at its estimate. Never rejects. */
+export async function endUnbegun({ job, snapshot }: HeldJob, log: Logger, clock: Pick<Clock, 'now'>): Promise<void> {
+  await chargeLeft(job, snapshot.env.store, clock.now()).catch((error: unknown) =>
+    log.warn('a job could not be ended at its place', { error }),
+  );
 }
 
 /** Whether it is the gateway that gives up, and not whoever has made the job. */

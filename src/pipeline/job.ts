@@ -43,6 +43,8 @@ export interface RunningJob {
    * @throws GatewayError upstream_error when it was left with another one, and has not been gone on with there
    */
   resume(target: Target): JobPlace | undefined;
+  /** Whether an earlier process has left it with a provider that was not asked after it yet: nobody else can be tried. */
+  isLeft(): boolean;
   /** Says that the provider is asked after what was left with it. */
   resumed(): void;
   /**
@@ -54,6 +56,8 @@ export interface RunningJob {
   adopt(reservation: string): Promise<void>;
   /** Whether the gateway stops, and another process goes on with it: then nothing ends with the exchange. */
   isParked(): boolean;
+  /** Whether it is parked, or what it may have cost is charged by the state: then no stage settles it. */
+  isSettledElsewhere(): boolean;
 }
 
 /** Where a job is with its provider. It is kept as JSON, and one that is more than that cannot be kept. */

@@ -5,6 +5,7 @@
  * 2. a slot that it writes without reading is still empty, so nothing is overwritten unseen and nothing sent twice;
  * 3. every slot of its `before` is still empty: a gate that comes too late protects nothing;
  * 4. a slot filled from the start is not read above the stage that fills it properly: nobody is judged before they are known;
+ * 5. what has to stand above or below a stage that makes jobs does;
  *
  * and at the end `response` is filled.
  */
@@ -16,6 +17,10 @@ export interface PlacedStage {
   readonly reads: readonly SlotName[];
   readonly writes: readonly SlotName[];
   readonly before: readonly SlotName[];
+  /** Whether it makes jobs of calls. */
+  readonly makesJobs?: boolean;
+  /** On which side of a stage that makes jobs it has to stand; undefined: on either. */
+  readonly forJobs?: 'above' | 'below' | undefined;
   /** JSON pointer of the place. */
   readonly pointer: string;
   /** The list that a composite stage owns. */
@@ -47,6 +52,7 @@ export function checkOrder(
       ...wrongReads(stage, below, filled, producers),
       ...wrongGates(stage, filled),
       ...wrongWrites(stage, filled),
+      ...wrongSides(stage, inOrder.slice(0, index), below),
     ];
     problems.push(...messages.map((message) => ({ pointer: stage.pointer, message })));
     for (const slot of stage.writes) {
@@ -112,6 +118,21 @@ function wrongWrites(stage: PlacedStage, filled: FilledSlots): readonly string[]
     if (culprit === undefined || !fills(stage, slot)) return [];
     return `${quote(stage.name)} fills ${quote(slot)}, which ${quote(culprit.name)} above it has filled already: remove one of them`;
   });
+}
+
+/** Rule 5. */
+function wrongSides(
+  { name, forJobs }: PlacedStage,
+  above: readonly PlacedStage[],
+  below: readonly PlacedStage[],
+): readonly string[] {
+  if (forJobs === undefined) return [];
+  const maker = (forJobs === 'above' ? above : below).find(({ makesJobs = false }) => makesJobs);
+  if (maker === undefined) return [];
+  const here = forJobs === 'above' ? 'below' : 'above';
+  return [
+    `${quote(name)} does nothing for jobs ${here} ${quote(maker.name)}, which makes them: move ${quote(name)} ${forJobs} it`,
+  ];
 }
 
 /** Whether a stage fills a slot from nothing, as opposed to changing what is there. */

@@ -174,6 +174,8 @@ export interface JobSettings {
   readonly concurrency: number;
   /** How many may wait. */
   readonly mostQueued: number;
+  /** How many of one consumer's may wait. */
+  readonly mostQueuedEach: number;
   /** Milliseconds that one may run. */
   readonly timeoutMs: number;
   /** Milliseconds that one may wait, and is kept after its end. */

@@ -43,6 +43,8 @@ export interface StageDefinition<
    * headers. Not for stages in the list of a composite.
    */
   keepsBody?(request: Pick<RequestHead, 'headers'>): boolean;
+  /** On which side of a stage that makes jobs this one has to stand, since it would do nothing for them on the other. */
+  readonly forJobs?: 'above' | 'below';
   /**
    * Called at load, once for each place where the stage stands. What requests can share is prepared here.
    * @throws ConfigError for what the schema cannot express
@@ -81,6 +83,7 @@ export interface AnyStage {
   needs?(config: never): readonly SlotName[];
   readonly before?: readonly SlotName[];
   keepsBody?(request: Pick<RequestHead, 'headers'>): boolean;
+  readonly forJobs?: 'above' | 'below';
   readonly composite?: true;
   create(config: never, env: StageEnv, nested: NestedPipeline): AnyStageHandler;
   explain?(config: never, env: StageEnv, nested: NestedExplanation): Explainer;

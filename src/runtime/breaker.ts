@@ -116,9 +116,11 @@ export function createBreaker(
       }
       if (probe?.call !== call) probe = { call, sinceMs: monotonic() };
       return (verdict) => {
-        if (mine !== period || probe?.call !== call) return;
-        if (verdict === 'works') close();
-        else if (verdict === 'unknown') probe = undefined;
+        if (mine !== period) return;
+        // Where pictures take longer than it stays open, each is overtaken by the next.
+        if (verdict === 'works') return close();
+        if (probe?.call !== call) return;
+        if (verdict === 'unknown') probe = undefined;
         else {
           failuresInRow += 1;
           open(monotonic());

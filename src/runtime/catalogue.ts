@@ -342,12 +342,21 @@ function compileWebhook(file: NonNullable<GatewayFile['alerts']['webhook']>): Al
 }
 
 function compileJobs(config: GatewayFile): JobSettings {
-  const { concurrency, queue, timeout, keep, max_answer_bytes: maxAnswerBytes, webhook } = config.jobs;
+  const {
+    concurrency,
+    queue,
+    queue_per_consumer: queueEach = queue,
+    timeout,
+    keep,
+    max_answer_bytes: maxAnswerBytes,
+    webhook,
+  } = config.jobs;
   const path = firstPath(config, '/:id', 'image-job');
   return {
     path: path && publicUrlOf(config) + path,
     concurrency,
     mostQueued: queue,
+    mostQueuedEach: queueEach,
     timeoutMs: timeout,
     keptMs: keep,
     maxAnswerBytes,

@@ -150,8 +150,8 @@ export function createJobNotices({ clock, log, services, snapshots, random }: Jo
       timer?.cancel();
       // What is over already is told of in what time there is.
       const giveUp = clock.timer(graceMs, () => end.abort(new ServiceFailure('the gateway is stopping')));
-      await filling;
-      while (underWay.size > 0) await Promise.all(underWay);
+      const isBusy = (): boolean => filling !== undefined || underWay.size > 0;
+      while (isBusy()) await Promise.all([filling, ...underWay]);
       stopped = true;
       giveUp.cancel();
       await Promise.all(Array.from(connections.values(), (service) => service.close()));

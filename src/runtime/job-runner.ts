@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { persist, reasonOf } from '../budget/persist.ts';
+import { reasonOf } from '../budget/persist.ts';
 import { GatewayError } from '../errors.ts';
 import type { RunJob } from '../http/job-exchange.ts';
 import type { Logger } from '../log.ts';
@@ -8,6 +8,7 @@ import type { Clock } from '../pipeline/stage.ts';
 import type { Job } from '../stores/job-store.ts';
 import type { Store } from '../stores/store.ts';
 import type { Snapshot } from './compile.ts';
+import { createJobDebts } from './job-debts.ts';
 import type { Lease, SnapshotHolder } from './snapshot.ts';
 
 export interface JobRunnerOptions {
@@ -44,8 +45,7 @@ interface Running {
 export function createJobRunner({ clock, log, snapshots, run, shutdown, onEnd }: JobRunnerOptions): JobRunner {
   /** By holder. */
   const running = new Map<string, Running>();
-  /** Holders whose claim may have happened, though nobody was told so, with what it was made in. */
-  const unsure = new Map<string, Store>();
+  const debts = createJobDebts(log);
   let stopped = true;
   let timer: { cancel(): void } | undefined;
   let filling: Promise<void> | undefined;
@@ -75,10 +75,13 @@ export function createJobRunner({ clock, log, snapshots, run, shutdown, onEnd }:
     const holder = randomUUID();
     let job: Job | undefined;
     try {
-      if (running.size < catalogue.jobs.concurrency) job = await env.store.claimJob(holder);
+      // While the state is away, each claim would be one more that may have happened.
+      const hasRoom = running.size < catalogue.jobs.concurrency && !debts.isOwed(env.store);
+      if (hasRoom) job = await env.store.claimJob(holder);
     } catch (error) {
       log.debug('no job could be taken', reasonOf(error));
-      unsure.set(holder, env.store);
+      const { store } = env;
+      debts.owe(holder, { store, write: () => store.returnJob(holder), fields: { outcome: 'queued' } });
     }
     if (job === undefined) {
       lease.release();
@@ -113,11 +116,9 @@ export function createJobRunner({ clock, log, snapshots, run, shutdown, onEnd }:
         const result = await run({ job, holder, snapshot: lease.value, signal, note });
         const write =
           result.kind === 'open' ? () => store.returnJob(holder) : () => store.finishJob(job.id, holder, result.end);
-        await persist(write, {
-          clock,
-          log,
-          failure: 'what has become of a job could not be written down',
-          success: 'what has become of a job was written down late',
+        await debts.settle(holder, {
+          store,
+          write,
           fields: { job: job.id, outcome: result.kind === 'open' ? 'queued' : result.end.state },
         });
       } finally {
@@ -130,30 +131,34 @@ export function createJobRunner({ clock, log, snapshots, run, shutdown, onEnd }:
     }
   }
 
+  async function payDebts(): Promise<void> {
+    const lease = snapshots.acquire();
+    await debts.pay(lease.value.env.store).finally(lease.release);
+  }
+
   async function look(): Promise<void> {
-    for (const [holder, store] of unsure) {
-      await store.returnJob(holder);
-      unsure.delete(holder);
+    await payDebts();
+    for (const [store, jobs] of Map.groupBy(running, ([, { store }]) => store)) {
+      await lookAt(store, jobs)
+        // The upkeep of the state says what is wrong with it.
+        .catch((error: unknown) => log.debug('jobs could not be looked at', reasonOf(error)));
     }
-    const byStore = Map.groupBy(running, ([, { store }]) => store);
-    for (const [store, jobs] of byStore) {
-      const held = new Set(await store.heldJobs(jobs.map(([holder]) => holder)));
-      for (const [holder, { job, ending, progress }] of jobs) {
-        if (!held.has(holder)) giveUp(ending);
-        else if (progress !== undefined) await store.noteJobProgress(job.id, holder, progress);
-      }
+  }
+
+  async function lookAt(store: Store, jobs: readonly (readonly [string, Running])[]): Promise<void> {
+    const held = new Set(await store.heldJobs(jobs.map(([holder]) => holder)));
+    for (const [holder, { job, ending, progress }] of jobs) {
+      if (!held.has(holder)) await letGo(job.id, store, ending);
+      else if (progress !== undefined) await store.noteJobProgress(job.id, holder, progress);
     }
   }
 
   function lookAgain(): void {
     timer = clock.timer(lookEveryMs, () => {
-      void look()
-        // The upkeep of the state says what is wrong with it.
-        .catch((error: unknown) => log.debug('jobs could not be looked at', reasonOf(error)))
-        .finally(() => {
-          fill();
-          if (!stopped || running.size > 0) lookAgain();
-        });
+      void look().finally(() => {
+        fill();
+        if (!stopped || running.size > 0) lookAgain();
+      });
     });
   }
 
@@ -175,8 +180,19 @@ export function createJobRunner({ clock, log, snapshots, run, shutdown, onEnd }:
       await filling;
       while (running.size > 0) await Promise.all(Array.from(running.values(), ({ over }) => over));
       timer?.cancel();
+      await payDebts();
     },
   };
+}
+
+/** Of a job that is not held any more: ends it when it was cancelled, and leaves it to whoever has it otherwise. */
+async function letGo(id: string, store: Store, ending: AbortController): Promise<void> {
+  const job = await store.readJob(id);
+  const isElsewhere = job?.state === 'queued' || job?.state === 'running' || job?.state === 'sent';
+  // Who was taken for gone too early goes on, and its end is taken: the call is paid for.
+  const isAwaited = job?.state === 'failed' && job.outcome === null;
+  if (isElsewhere) ending.abort(new GatewayError('overloaded', 'Another process has taken the job.'));
+  else if (!isAwaited) giveUp(ending);
 }
 
 function giveUp(ending: AbortController): void {

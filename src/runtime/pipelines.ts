@@ -42,6 +42,8 @@ function place(stages: readonly StageFile[], pointer: string, registry: Registry
         reads: [...definition.reads, ...neededBy(definition, file)],
         writes: definition.writes,
         before: definition.before ?? [],
+        makesJobs: definition.keepsBody !== undefined,
+        forJobs: definition.forJobs,
         pointer: here,
         ...(definition.composite === true
           ? { nested: place(nestedStages(file), `${here}/config/stages`, registry) }

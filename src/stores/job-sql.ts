@@ -50,7 +50,10 @@ export function jobStatement(request: JobRequest, context: JobContext, dialect: 
         text: `INSERT INTO ${table} (id, consumer, state, claims, request, created_at_ms, kept_until_ms, notify, notice_tries)
           SELECT CAST(${p(1)} AS text), CAST(${p(2)} AS text), 'queued', 0, CAST(${p(3)} AS text), CAST(${p(4)} AS bigint),
                  CAST(${p(5)} AS bigint), CAST(${p(6)} AS integer), 0
-           WHERE (SELECT count(*) FROM ${table} WHERE state = 'queued') < CAST(${p(7)} AS bigint) RETURNING id`,
+           WHERE (SELECT count(*) FROM ${table} WHERE state = 'queued') < CAST(${p(7)} AS bigint)
+             AND (SELECT count(*) FROM ${table} WHERE state = 'queued' AND consumer IS NOT DISTINCT FROM CAST(${p(2)} AS text))
+                 < CAST(${p(8)} AS bigint)
+          RETURNING id`,
         values: [
           request.id,
           request.consumer,
@@ -59,6 +62,7 @@ export function jobStatement(request: JobRequest, context: JobContext, dialect: 
           request.keptUntilMs,
           Number(request.notify),
           request.mostQueued,
+          request.mostQueuedEach,
         ],
       };
     case 'claim':

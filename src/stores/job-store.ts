@@ -1,7 +1,7 @@
 /** The part of the store contract about jobs: calls that somebody has been promised, and will ask after. */
 export interface JobStore {
   /**
-   * Puts a job at the end of the queue, unless that is full. False: it is.
+   * Puts a job at the end of the queue, unless that is full, or has as many of this consumer's as it may. False: it is, or has.
    * @param id unique for ever, and hard to guess
    * @throws GatewayError overloaded
    */
@@ -93,6 +93,8 @@ export interface NewJob {
   readonly notify: boolean;
   /** The most jobs that may wait. */
   readonly mostQueued: number;
+  /** The same for those of the consumer, or for those of nobody. */
+  readonly mostQueuedEach: number;
 }
 
 export interface JobEnd {

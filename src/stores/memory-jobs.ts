@@ -42,7 +42,11 @@ export function createMemoryJobs(now: () => number): MemoryJobs {
   function perform(request: JobRequest): JobAnswer {
     switch (request.kind) {
       case 'create': {
-        if (queued().length >= request.mostQueued) return answerOf(undefined);
+        const waiting = queued();
+        const ofConsumer = waiting.filter((job) => job.consumer === request.consumer);
+        if (waiting.length >= request.mostQueued || ofConsumer.length >= request.mostQueuedEach) {
+          return answerOf(undefined);
+        }
         const { id, consumer, request: text, keptUntilMs, notify } = request;
         return change({ ...unborn, id, consumer, request: text, keptUntilMs, notify, createdAtMs: now() }, {});
       }

@@ -38,6 +38,8 @@ export async function startThread<Order, Answer>(
   const worker = new Worker(url, { name, workerData });
   const expected: PromiseWithResolvers<ThreadReport<Answer>>[] = [];
   let alive = true;
+  /** Whether somebody waits for its end. */
+  let closing = false;
   let failure: unknown;
 
   worker.on('message', (report: ThreadReport<Answer>) => expected.shift()?.resolve(report));
@@ -59,12 +61,13 @@ export async function startThread<Order, Answer>(
     try {
       return await waiting.promise;
     } finally {
-      if (expected.length === 0) worker.unref();
+      if (expected.length === 0 && !closing) worker.unref();
     }
   }
 
   async function ended(): Promise<void> {
     if (!alive) return;
+    closing = true;
     worker.ref();
     await once(worker, 'exit');
   }

@@ -34,6 +34,7 @@ export const budget = defineStage({
   reads: ['caller', 'call', 'candidates'],
   writes: [],
   before: ['reply'],
+  forJobs: 'below',
   create(_config, env) {
     const meters = metersOf(env);
     const alerts = createAlertWatch(env);
@@ -72,8 +73,8 @@ export const budget = defineStage({
       exchange.defer(async (end) => {
         // A failure to reserve has failed the exchange; then there is nothing to settle.
         const reservation = await reserving.catch(() => undefined);
-        // Whoever goes on with the job settles it.
-        if (exchange.job?.isParked() === true) return;
+        // Whoever goes on with the job settles it, or the state does.
+        if (exchange.job?.isSettledElsewhere() === true) return;
         if (reservation?.kind === 'held') {
           await settle(env, exchange, { id, further: more.map((each) => each.id) }, shares, end, tell);
         }

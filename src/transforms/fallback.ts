@@ -25,6 +25,8 @@ export const fallback = defineComposite({
 
     return async function fallback(exchange) {
       const endMs = env.clock.monotonic() + totalMs;
+      // What was left with a provider can be had from nobody else.
+      const isOnly = (): boolean => isLast || exchange.job?.isLeft() === true;
       const closed = createClosed();
       let failure: GatewayError | undefined;
       let due = restingLast(exchange.candidates);
@@ -36,7 +38,7 @@ export const fallback = defineComposite({
         for (const each of due) {
           const { target, atMs } = each;
           if (exchange.attempts.some((attempt) => isAt(attempt, target) && mayBeBilled(attempt))) continue;
-          if (!isLast && closed.passesOver(target)) {
+          if (!isOnly() && closed.passesOver(target)) {
             out.push(each);
             continue;
           }
@@ -47,7 +49,7 @@ export const fallback = defineComposite({
           tries += 1;
           const before = exchange.attempts.length;
           try {
-            limitTry(exchange, { untilMs: Math.min(env.clock.monotonic() + attemptMs, endMs), isLast });
+            limitTry(exchange, { untilMs: Math.min(env.clock.monotonic() + attemptMs, endMs), isLast: isOnly() });
             await nested.run(exchange, { target });
             return { target };
           } catch (error) {

@@ -22,6 +22,7 @@ export const idempotency = defineStage({
   reads: ['caller', 'call'],
   writes: [],
   before: ['reply'],
+  forJobs: 'above',
   create({ keep, max_answer_bytes: maxBytes }: IdempotencyConfig, env) {
     const flights: Flights = env.share('idempotency/flights', () => new Map());
     const known = new WeakSet<Exchange>();

@@ -1,14 +1,17 @@
 import schema from '../../schemas/stages/image-job.schema.json' with { type: 'json' };
 import type { ByteSource } from '../body/byte-source.ts';
+import { reasonOf } from '../budget/persist.ts';
 import { GatewayError } from '../errors.ts';
 import { base64Length, encodeBase64 } from '../images/base64.ts';
 import type { ExchangeView } from '../pipeline/exchange.ts';
 import { jobDocument, outcomeOf } from '../pipeline/job-document.ts';
+import type { JobRequest } from '../pipeline/job.ts';
 import { jsonResponse, type BodyResponse } from '../pipeline/response.ts';
 import { defineStage, type StageEnv } from '../pipeline/stage.ts';
 import type { Job } from '../stores/job-store.ts';
 import { jobHeaders } from './job-headers.ts';
 import { openBody } from './kept-answer.ts';
+import { chargeLeft } from './left-job.ts';
 
 /**
  * Tells how a job is, with its result when it has one, and cancels it when the request is a DELETE. A job is its consumer's:
@@ -24,7 +27,10 @@ export const imageJob = defineStage({
       const job = await findJob(exchange, env);
       if (exchange.request.method !== 'DELETE') return { response: await answer(job, exchange, env) };
       const ended = await env.store.cancelJob(job.id, env.clock.now() + env.catalogue.jobs.keptMs);
-      if (ended?.state === 'cancelled') env.jobs.end(job.id);
+      if (ended?.state === 'cancelled') {
+        env.jobs.end(job.id);
+        await clear(job, exchange, env);
+      }
       return { response: await answer(ended ?? job, exchange, env) };
     };
   },
@@ -41,6 +47,17 @@ async function findJob({ request, caller }: View, { store }: StageEnv): Promise<
   const job = id.length > longestId || !/^[\w-]+$/.test(id) ? undefined : await store.readJob(id);
   if (job === undefined || job.consumer !== (caller.consumer?.id ?? null)) throw notFound();
   return job;
+}
+
+/** What nobody takes from the queue any more is gone at once, and charged if it was left with a provider. */
+async function clear(job: Job, { log }: View, { store, answers, clock }: StageEnv): Promise<void> {
+  if (job.state !== 'queued') return;
+  // Nobody but the gateway has written it.
+  const { body } = JSON.parse(job.request) as JobRequest;
+  const clearing = [chargeLeft(job, store, clock.now()), answers.remove(body)];
+  for (const each of await Promise.allSettled(clearing)) {
+    if (each.status === 'rejected') log.warn('a cancelled job could not be cleared away', reasonOf(each.reason));
+  }
 }
 
 const notFound = (): GatewayError => new GatewayError('job_not_found', 'There is no job of this id.');

@@ -71,7 +71,9 @@ type View = ExchangeView<'caller' | 'call' | 'candidates'>;
 /** A list of preferences, each with parameters of its own: https://www.rfc-editor.org/rfc/rfc7240#section-2 */
 function prefersAsync({ prefer }: IncomingHttpHeaders): boolean {
   const text = Array.isArray(prefer) ? prefer.join(',') : prefer;
-  return text?.split(',').some((preference) => /^\s*respond-async\s*(?:;|$)/i.test(preference)) ?? false;
+  // What stands in quotes is a value, and no preference; without an end to them it is all the rest, so that it takes linear time.
+  const names = text?.replaceAll(/"(?:[^"\\]|\\[^]?)*(?:"|$)/g, '""').split(',') ?? [];
+  return names.some((preference) => /^\s*respond-async\s*(?:=\s*""\s*)?(?:;|$)/i.test(preference));
 }
 
 /** @throws GatewayError invalid_value for answers that cannot be given later */
@@ -103,9 +105,10 @@ async function enqueue(
   id: string,
   job: { readonly consumer: string | null; readonly request: string; readonly keptUntilMs: number },
 ): Promise<void> {
-  const { mostQueued, webhook } = catalogue.jobs;
-  if (await store.createJob(id, { ...job, notify: webhook !== undefined, mostQueued })) return;
-  throw new GatewayError('rate_limit_exceeded', `There are ${mostQueued} jobs waiting, and may not be more.`, {
+  const { mostQueued, mostQueuedEach, webhook } = catalogue.jobs;
+  if (await store.createJob(id, { ...job, notify: webhook !== undefined, mostQueued, mostQueuedEach })) return;
+  const each = mostQueuedEach < mostQueued ? `, or ${mostQueuedEach} of this consumer` : '';
+  throw new GatewayError('rate_limit_exceeded', `There are ${mostQueued} jobs waiting${each}, and may not be more.`, {
     retryAfterMs: fullRetryMs,
   });
 }

@@ -8,7 +8,15 @@ const later = Date.parse('2100-01-01');
 const request = JSON.stringify({ path: '/v1/images/generations', text: 'ä " \\ 🙂' });
 
 function newJob(given: Partial<NewJob> = {}): NewJob {
-  return { consumer: 'web', request, keptUntilMs: later, notify: false, mostQueued: 1000, ...given };
+  return {
+    consumer: 'web',
+    request,
+    keptUntilMs: later,
+    notify: false,
+    mostQueued: 1000,
+    mostQueuedEach: 1000,
+    ...given,
+  };
 }
 
 const end = (outcome: string, keptUntilMs = later) => ({ state: 'succeeded', outcome, keptUntilMs }) as const;
@@ -57,6 +65,18 @@ export function jobsContract(newPlace: () => StorePlace): void {
     expect(await store.readJob('c')).toBeUndefined();
     await store.claimJob('one');
     expect(await store.createJob('c', newJob({ mostQueued: 2 }))).toBe(true);
+  });
+
+  it('takes no more of one consumer than may wait of each', async () => {
+    const take = (id: string, consumer: string | null) => store.createJob(id, newJob({ consumer, mostQueuedEach: 2 }));
+    const taken = [];
+    for (const id of ['a', 'b', 'c']) taken.push(await take(id, 'web'));
+    for (const id of ['d', 'e', 'f']) taken.push(await take(id, null));
+    expect(taken).toEqual([true, true, false, true, true, false]);
+    expect(await take('g', 'other')).toBe(true);
+    await store.claimJob('one');
+    expect(await take('c', 'web')).toBe(true);
+    expect(await store.createJob('h', newJob({ consumer: 'other', mostQueued: 5, mostQueuedEach: 5 }))).toBe(false);
   });
 
   it('gives each of many jobs to one of many who ask at once', async () => {

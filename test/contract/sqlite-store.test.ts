@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setImmediate } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import type { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { migrations } from '../../src/stores/sqlite-schema.ts';
@@ -204,6 +205,13 @@ describe('sqlite store', () => {
     await store.close();
     expect(query('PRAGMA integrity_check')).toEqual([{ integrity_check: 'ok' }]);
   }, 60_000);
+
+  it('is closed before its process ends, whatever it was being asked', async () => {
+    const script = fileURLToPath(new URL('../fixtures/store-closer.ts', import.meta.url));
+    const child = spawn(process.execPath, [script, file], { stdio: ['ignore', 'pipe', 'ignore'] });
+    expect(await once(child, 'close')).toEqual([0, null]);
+    expect((await besides()).filter((name) => name.includes('-owner-'))).toEqual([]);
+  });
 });
 
 /** The names of the files beside the state. */

@@ -26,14 +26,21 @@ beforeEach(async () => {
 });
 afterEach(() => Promise.all([fake.close(), hook.close()]));
 
-const config = (more: object = {}, drain = '10s') =>
+interface Changes {
+  readonly ids?: readonly string[];
+  readonly model?: string;
+  readonly jobs?: object;
+  readonly consumers?: readonly unknown[];
+}
+
+const config = ({ jobs = {}, ...more }: { jobs?: object } & Record<string, unknown> = {}, drain = '10s') =>
   jobsConfig([openAiEntity(fake)], {
     state: 'sqlite:./data/pinhole.db',
     consumers: Object.entries(keys).map(([id, key]) => ({ id, key })),
     budgets: [{ id: 'all', limit: { images: 100 }, window: 'lifetime' }],
-    jobs: { concurrency: 1, webhook: { url: `${hook.origin}/webhook`, secret } },
     server: { listen: '127.0.0.1:0', timeouts: { drain } },
     ...more,
+    jobs: { concurrency: 1, webhook: { url: `${hook.origin}/webhook`, secret }, ...jobs },
   });
 
 const told = (id: string): unknown[] =>
@@ -170,14 +177,17 @@ describe('a job and the end of its gateway [X14]', () => {
       'response-normalise',
     ];
     const images = ['authenticate', 'parse', 'route-resolve', 'constrain', 'respond-async', 'budget'];
-    const polled = (drain = '200ms') => {
+    const polled = (
+      drain = '200ms',
+      { ids = ['luma', 'other'], model = 'photon-1', jobs = {}, ...more }: Changes = {},
+    ) => {
       const connection = { base_url: `${luma.origin}/dream-machine/v1`, token: upstreamKey };
-      const options = { generation: { model: 'photon-1' } };
+      const options = { generation: { model } };
       return {
-        ...config({}, drain),
-        image_models: [{ id: 'luma', provider: 'luma', config: { connection, options } }],
+        ...config({ jobs: { concurrency: 5, ...jobs }, ...more }, drain),
+        image_models: ids.map((id) => ({ id, provider: 'luma', config: { connection, options } })),
         pipelines: { images: [...images, { plugin: 'fallback', config: { stages } }] },
-        routes: [...openAiRoutes(['luma']), jobRoute],
+        routes: [...openAiRoutes(ids), jobRoute],
         image_urls: { allow: [luma.origin] },
       };
     };
@@ -210,6 +220,44 @@ describe('a job and the end of its gateway [X14]', () => {
       const { budgets } = (await (await fetch(`${second.adminUrl}/api/budgets`)).json()) as { budgets: unknown[] };
       expect(JSON.stringify(budgets)).toMatch(/"used":1\b/);
       await isTold(id, 'image.job.succeeded');
+    });
+
+    it('is charged at its estimate when nobody goes on with it', async () => {
+      const first = await startGateway({ config: polled(), secrets: [secret] });
+      const asked = [
+        ['alice', 'luma/photon-1'],
+        ['alice', 'luma/photon-1'],
+        ['bob', 'luma/photon-1'],
+        ['alice', 'other/photon-1'],
+        ['alice', undefined],
+      ] as const;
+      const ids: string[] = [];
+      for (const [who, model] of asked) {
+        ids.push(await begin(first, { prompt: 'an endless sea', model }, as(who)));
+        await luma.until(() => submissions().length === ids.length);
+      }
+      const seen = () => luma.requests.filter(({ method, fate }) => method === 'GET' && fate === 'answered');
+      await luma.until(() => new Set(seen().map(({ path }) => path)).size === asked.length);
+      // Once more, so that the first look at the last one has been written down.
+      await isAsked(seen().length + asked.length);
+      await first.kill();
+
+      // One at a time, without bob, without `other`, and with another default.
+      const bob = { id: 'bob', key: keys.bob, enabled: false };
+      const changes = { jobs: { concurrency: 1 }, consumers: [{ id: 'alice', key: keys.alice }, bob] };
+      const changed = polled('5s', { ...changes, ids: ['luma'], model: 'photon-flash-1' });
+      await using second = await startGatewayIn(first.dir, { config: changed, secrets: [secret] });
+      const [running = '', waiting = '', ...others] = ids;
+      expect((await look(second, waiting, alice)).status).toBe('queued');
+      for (const id of [waiting, running]) await ask(second, id, alice, 'DELETE');
+      for (const id of others) await isTold(id, 'image.job.failed');
+      const states = async () => (await ledgerRows(second)).map(({ state }) => state).toSorted();
+      // What was taken up again has a row of its own.
+      const charged = ids.map(() => 'estimated');
+      await expect.poll(states, { timeout: 10_000 }).toEqual([...charged, 'released', 'released']);
+      expect(submissions()).toHaveLength(ids.length);
+      const bodies = await readdir(join(first.dir, 'images/answers'), { recursive: true, withFileTypes: true });
+      expect(bodies.filter((entry) => entry.isFile())).toEqual([]);
     });
 
     it('is called off there when it is cancelled', async () => {

@@ -34,7 +34,8 @@ describe('a call with Prefer: respond-async [X14]', () => {
         budgets: [{ id: 'all', limit: { images: 100_000 }, window: 'lifetime' }],
         jobs: {
           concurrency: 2,
-          queue: 2,
+          queue: 3,
+          queue_per_consumer: 2,
           timeout: '20s',
           max_answer_bytes: '12MiB',
           webhook: { url: `${hook.origin}/webhook`, secret },
@@ -120,7 +121,7 @@ describe('a call with Prefer: respond-async [X14]', () => {
     expect(await code({ stream: true })).toEqual([400, 'invalid_value', 'stream']);
     expect(await code({ response_format: 'b64_ephemeral' })).toEqual([400, 'invalid_value', 'response_format']);
     expect((await post(gateway)).status).toBe(401);
-    for (const prefer of ['respond-asynchronously', 'wait=10', 'handling="respond-async"']) {
+    for (const prefer of ['respond-asynchronously', 'wait=10', 'x="respond-async"', 'x="a\\", respond-async , b"']) {
       const answer = await post(gateway, {}, { ...alice, prefer });
       expect([answer.status, answer.headers.get('preference-applied')]).toEqual([200, null]);
       await answer.arrayBuffer();
@@ -217,6 +218,9 @@ describe('a call with Prefer: respond-async [X14]', () => {
         '10',
         'true',
       ]);
+      // There is room for others.
+      const bobs = await begin(gateway, {}, as('bob'));
+      expect((await ask(gateway, bobs, as('bob'), 'DELETE')).status).toBe(200);
       for (const id of [waiting[0], running[0]]) {
         const answer = await ask(gateway, String(id), alice, 'DELETE');
         expect([answer.status, await jsonOf(answer)]).toMatchObject([

@@ -111,6 +111,21 @@ describe('a breaker', () => {
     expect(call('works')).toBe(true);
   });
 
+  it('closes when a call succeeds that took longer than the next one was kept waiting', () => {
+    const { breaker, clock } = bench({ failures: 1 });
+    breaker.enter({})?.('fails');
+    clock.nowMs += 1000;
+    const slow = breaker.enter({});
+    clock.nowMs += 1000;
+    const next = breaker.enter({});
+    slow?.('unknown');
+    expect([breaker.state(), breaker.closedForMs()]).toEqual(['half_open', 1000]);
+    slow?.('works');
+    expect(breaker.state()).toBe('closed');
+    next?.('fails');
+    expect([breaker.state(), breaker.failures()]).toEqual(['closed', 0]);
+  });
+
   it('does not listen to calls from before it opened', () => {
     const { breaker, call, clock } = bench({ failures: 2 });
     const [early, late] = [breaker.enter({}), breaker.enter({})];

@@ -207,6 +207,23 @@ describe('what is wrong with a file', () => {
     expect((await problems({ routes: [job, late] }))[0]?.message).toMatch(
       /^`respond-async` must run before `upstream`/,
     );
+    const [head, tail] = [['parse', 'route-resolve'], images.slice(3)];
+    const wrong = { id: 'wrong', path: '/', refs: ['sandbox'] };
+    const uncounted = { ...wrong, pipeline: [...head, 'budget', 'respond-async', ...tail] };
+    expect(await problems({ routes: [job, uncounted] })).toEqual([
+      {
+        pointer: '/routes/1/pipeline/2',
+        message: '`budget` does nothing for jobs above `respond-async`, which makes them: move `budget` below it',
+      },
+    ]);
+    const keyless = { plugin: 'fallback', config: { stages: ['idempotency', ...tail] } };
+    expect(await problems({ routes: [job, { ...wrong, pipeline: [...head, 'respond-async', keyless] }] })).toEqual([
+      {
+        pointer: '/routes/1/pipeline/3/config/stages/0',
+        message:
+          '`idempotency` does nothing for jobs below `respond-async`, which makes them: move `idempotency` above it',
+      },
+    ]);
   });
 
   it('names all stages that could help, those of extensions included', async () => {

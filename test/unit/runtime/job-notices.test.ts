@@ -75,7 +75,14 @@ afterEach(() => store.close());
 
 /** A job that is over. */
 async function end(id: string): Promise<void> {
-  await store.createJob(id, { consumer: null, request: '{}', keptUntilMs: later, notify: true, mostQueued: 10 });
+  await store.createJob(id, {
+    consumer: null,
+    request: '{}',
+    keptUntilMs: later,
+    notify: true,
+    mostQueued: 10,
+    mostQueuedEach: 10,
+  });
   await store.cancelJob(id, later);
   notices.wake();
 }

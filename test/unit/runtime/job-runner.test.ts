@@ -9,7 +9,14 @@ import type { Store } from '../../../src/stores/store.ts';
 import { makeStageEnv, silentLog } from '../../fixtures/exchange.ts';
 
 const later = Date.parse('2100-01-01');
-const newJob: NewJob = { consumer: null, request: '{}', keptUntilMs: later, notify: false, mostQueued: 100 };
+const newJob: NewJob = {
+  consumer: null,
+  request: '{}',
+  keptUntilMs: later,
+  notify: false,
+  mostQueued: 100,
+  mostQueuedEach: 100,
+};
 
 /** A job that runs until the test ends it. */
 interface Run extends PromiseWithResolvers<JobResult> {
@@ -17,6 +24,8 @@ interface Run extends PromiseWithResolvers<JobResult> {
 }
 
 let store: Store;
+/** The one of the file in force. */
+let inForce: Store;
 let runs: Run[];
 let looks: (() => void)[];
 let leases: number;
@@ -31,12 +40,14 @@ const over = (state: 'succeeded' | 'failed' = 'succeeded'): JobResult => ({
 
 beforeEach(async () => {
   store = await memoryStore.open('', { now: Date.now });
+  inForce = store;
   [runs, looks, leases, ended] = [[], [], 0, 0];
   shutdown = new AbortController();
   const { catalogue, clock } = makeStageEnv();
   const jobs = { ...catalogue.jobs, concurrency: 2 };
   // What the runner looks at.
-  const snapshot = { env: { store }, catalogue: { ...catalogue, jobs } } as unknown as Snapshot;
+  const snapshot = (): Snapshot =>
+    ({ env: { store: inForce }, catalogue: { ...catalogue, jobs } }) as unknown as Snapshot;
   runner = createJobRunner({
     clock: {
       ...clock,
@@ -49,7 +60,7 @@ beforeEach(async () => {
     snapshots: {
       acquire() {
         leases += 1;
-        return { value: snapshot, release: () => void (leases -= 1) };
+        return { value: snapshot(), release: () => void (leases -= 1) };
       },
     },
     run(held) {
@@ -76,7 +87,7 @@ async function run(index: number): Promise<Run> {
 }
 
 async function look(): Promise<void> {
-  await vi.waitFor(() => expect(looks).toHaveLength(1));
+  await vi.waitFor(() => expect(looks).toHaveLength(1), { interval: 1 });
   looks.shift()?.();
 }
 
@@ -131,6 +142,28 @@ describe('the runner of jobs', () => {
     expect([await stateOf('a'), await stateOf('b')]).toEqual(['cancelled', 'cancelled']);
   });
 
+  it('tells what was taken for lost from what was cancelled: it is left to who has it, or ended all the same', async () => {
+    runner.start();
+    await create('taken', 'lost');
+    const [taken, lost] = [await run(0), await run(1)];
+    const read = store.readJob.bind(store);
+    vi.spyOn(store, 'heldJobs').mockResolvedValue([]);
+    const looked = vi.spyOn(store, 'readJob').mockImplementation(async (id) => {
+      const job = await read(id);
+      return job && { ...job, state: id === 'taken' ? 'queued' : 'failed' };
+    });
+    await look();
+    await vi.waitFor(() => expect(taken.held.signal.reason).toMatchObject({ code: 'overloaded' }));
+    await vi.waitFor(() => expect(looked).toHaveBeenCalledTimes(2));
+    expect(lost.held.signal.aborted).toBe(false);
+    vi.restoreAllMocks();
+    taken.resolve({ kind: 'open' });
+    lost.resolve(over());
+    runner.stop();
+    await runner.idle();
+    expect(await stateOf('lost')).toBe('succeeded');
+  });
+
   it('says how far a job is, now and then', async () => {
     runner.start();
     await create('a');
@@ -163,5 +196,55 @@ describe('the runner of jobs', () => {
     runner.stop();
     await runner.idle();
     expect([await stateOf('a'), await stateOf('b'), leases]).toEqual(['succeeded', 'succeeded', 0]);
+  });
+
+  const away = new GatewayError('overloaded', 'The gateway cannot keep its books right now.');
+
+  it('writes down what has become of a job however long the state is away', async () => {
+    runner.start();
+    await create('a');
+    const { resolve } = await run(0);
+    const finish = vi.spyOn(store, 'finishJob').mockRejectedValue(away);
+    const claim = vi.spyOn(store, 'claimJob');
+    resolve(over());
+    await vi.waitFor(() => expect(finish).toHaveBeenCalledTimes(1));
+    const claimed = claim.mock.calls.length;
+    // More often than what must not get lost is tried elsewhere.
+    for (let count = 2; count <= 80; count += 1) {
+      await look();
+      await vi.waitFor(() => expect(finish).toHaveBeenCalledTimes(count), { interval: 1 });
+    }
+    // What would not be heard of is not asked for either.
+    expect(claim.mock.calls.length - claimed).toBeLessThanOrEqual(1);
+    finish.mockRestore();
+    await look();
+    await vi.waitFor(async () => expect(await stateOf('a')).toBe('succeeded'));
+    await create('b');
+    (await run(1)).resolve(over());
+    runner.stop();
+    await runner.idle();
+    expect([await stateOf('b'), leases, ended]).toEqual(['succeeded', 0, 2]);
+  });
+
+  it('does not wait for a state that was given up when another one is in force', async () => {
+    const failing = vi.spyOn(store, 'claimJob').mockRejectedValue(away);
+    const gone = vi.spyOn(store, 'returnJob').mockRejectedValue(away);
+    runner.start();
+    await vi.waitFor(() => expect(failing).toHaveBeenCalledTimes(1));
+    await look();
+    await vi.waitFor(() => expect(gone).toHaveBeenCalledTimes(1));
+    inForce = await memoryStore.open('', { now: Date.now });
+    await inForce.createJob('a', newJob);
+    await look();
+    const { held, resolve } = await run(0);
+    await inForce.cancelJob('a', later);
+    await look();
+    await vi.waitFor(() => expect(held.signal.aborted).toBe(true));
+    expect([failing.mock.calls.length, gone.mock.calls.length]).toEqual([1, 2]);
+    resolve(over());
+    runner.stop();
+    await runner.idle();
+    expect(leases).toBe(0);
+    await inForce.close();
   });
 });

@@ -5,6 +5,7 @@ import { GatewayError } from '../../../src/errors.ts';
 import type { JobPlace, RunningJob } from '../../../src/pipeline/job.ts';
 import type { WireRequest } from '../../../src/pipeline/upstream.ts';
 import type { PollOutcome, Provider } from '../../../src/providers/provider.ts';
+import { makeJob } from '../../fixtures/exchange.ts';
 import { createTokenRing } from '../../../src/runtime/token-ring.ts';
 import { createBench, makeReply, makeRequest, provider, type Bench } from './dispatch-bench.ts';
 
@@ -41,21 +42,13 @@ const place: JobPlace = {
 function trackedJob(given: Partial<RunningJob> = {}) {
   const kept: (JobPlace | undefined)[] = [];
   const noted: number[] = [];
-  const job: RunningJob = {
-    id: 'job_1',
-    consumer: null,
-    candidates: [],
-    reservation: undefined,
+  const job = makeJob({
     note: (progress) => void noted.push(progress),
-    resume: () => undefined,
-    resumed() {},
     async keep(each) {
       kept.push(each);
     },
-    async adopt() {},
-    isParked: () => false,
     ...given,
-  };
+  });
   return { job, kept, noted };
 }
 

@@ -4,7 +4,7 @@ import type { FallbackConfig } from '../../../src/generated/stages/fallback.ts';
 import type { Target } from '../../../src/pipeline/settings.ts';
 import type { NestedPipeline } from '../../../src/pipeline/stage.ts';
 import { fallback } from '../../../src/transforms/fallback.ts';
-import { filledBy, makeEntity, makeExchange, makeStageEnv, makeTarget } from '../../fixtures/exchange.ts';
+import { filledBy, makeEntity, makeExchange, makeJob, makeStageEnv, makeTarget } from '../../fixtures/exchange.ts';
 import { fallbackConfig } from '../../fixtures/fallback-config.ts';
 import { recordingLog } from '../runtime/recording-log.ts';
 
@@ -61,6 +61,23 @@ describe('fallback', () => {
     const nested = nestedWith([error]);
     await expect(run(nested)).rejects.toBe(error);
     expect(nested.tried).toEqual([first]);
+  });
+
+  it('goes to where a job was left past an open breaker, since nobody else can go on with it', async () => {
+    const closed = { kind: 'open', forMs: 1000 } as const;
+    const entity = makeEntity({ id: 'left', health: { ...makeEntity().health, standing: () => closed } });
+    const left = makeTarget({ entity });
+    const tryFirst = async (isLeft: boolean) => {
+      const nested = nestedWith([]);
+      const exchange = makeExchange(
+        { candidates: [left, ...candidates], target: left },
+        { job: makeJob({ isLeft: () => isLeft }) },
+      );
+      await fallback.create(fallbackConfig(), makeStageEnv(), nested)(exchange);
+      return nested.tried;
+    };
+    expect(await tryFirst(true)).toEqual([left]);
+    expect(await tryFirst(false)).toEqual([first]);
   });
 
   it('gives up after a bug of ours', async () => {
