@@ -2,6 +2,7 @@
 import { GatewayError } from '../errors.ts';
 import { payloadByteLength, payloadBytes, payloadHead } from '../images/convert-payload.ts';
 import { inspectPicture, probeDimensions } from '../images/inspect.ts';
+import { sniffMediaType } from '../images/probe.ts';
 import type { Recoder } from '../images/recoder.ts';
 import { withoutMetadata } from '../images/strip.ts';
 import type { TargetCall } from '../pipeline/call.ts';
@@ -39,11 +40,22 @@ export async function withSize<
   return { ...made, effective: { ...made.effective, size: `${dimensions.width}x${dimensions.height}` } };
 }
 
-/** Here another candidate can still be tried, and nothing has been sent. @throws GatewayError upstream_invalid_response */
-export function checkBase64(images: readonly ResultImage[]): void {
-  const isValid = images.every(({ payload }) => payload.kind === 'link' || payloadByteLength(payload) !== undefined);
-  if (!isValid)
-    throw new GatewayError('upstream_invalid_response', 'A picture in the provider’s answer is not base64.');
+/** So far a document in XML is looked through for the picture that it may be. */
+const pictureHeadBytes = 4096;
+
+/**
+ * That what a provider calls pictures are some, by their first bytes: where a model refuses, its words may come in their place.
+ * Here another candidate can still be tried, and nothing has been sent. Links are looked at when they are fetched.
+ * @throws GatewayError upstream_invalid_response
+ */
+export async function checkPictures(images: readonly ResultImage[]): Promise<void> {
+  for (const { payload } of images) {
+    if (payload.kind === 'link') continue;
+    if (payloadByteLength(payload) === undefined)
+      throw new GatewayError('upstream_invalid_response', 'A picture in the provider’s answer is not base64.');
+    if (sniffMediaType(await payloadHead(payload, pictureHeadBytes)) === undefined)
+      throw new GatewayError('upstream_invalid_response', 'What the provider calls a picture is none.');
+  }
 }
 
 /** A picture as it goes out: fetched where links are not what the caller may get, in the format that is owed. */
