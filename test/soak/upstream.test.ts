@@ -189,7 +189,8 @@ async function send(name: string, { entity = 'main', body = {} }: Partial<Flood>
   const answer = await postJson(`${gateway.url}/v1/images/generations`, { model, prompt: name, ...body });
   let last = '';
   try {
-    for await (const piece of answer.body ?? []) last = Buffer.from(piece.subarray(-300)).toString('latin1');
+    for await (const piece of answer.body ?? [])
+      last = (last + Buffer.from(piece.subarray(-300)).toString('latin1')).slice(-300);
   } catch {
     return undefined;
   }
