@@ -9,13 +9,14 @@ import type { TargetCall } from '../pipeline/call.ts';
 import type { ExchangeView } from '../pipeline/exchange.ts';
 import type { PriceBook } from '../pipeline/prices.ts';
 import type { EffectiveParameters, ResultImage } from '../pipeline/result.ts';
-import type { PictureFetcher } from '../pipeline/stage.ts';
+import type { Clock, PictureFetcher } from '../pipeline/stage.ts';
 import { inOwedFormat, type OwedFormat } from './output-format.ts';
 import { withBytes } from './result-picture.ts';
 
 /** What it takes to give pictures in another form. */
 export interface Delivery {
   readonly pictures: PictureFetcher;
+  readonly clock: Clock;
   readonly prices: PriceBook;
   /** Whether the gateway can hand out links of its own. */
   readonly canHost: boolean;
@@ -63,7 +64,7 @@ export async function imageInForm(
   image: ResultImage,
   { responseFormat, stream }: TargetCall,
   exchange: ExchangeView<'call' | 'target'>,
-  { pictures, canHost, recoder, strip, owed }: Delivery,
+  { canHost, recoder, strip, owed, ...sources }: Delivery,
 ): Promise<ResultImage> {
   const wantsLinks = stream
     ? exchange.call.responseFormat === 'url'
@@ -72,7 +73,7 @@ export async function imageInForm(
   const isOurs = canHost && image.payload.kind === 'link' && !image.payload.url.startsWith('https:');
   const mayStay = wantsLinks && exchange.route.urlMode === 'provider' && !isOurs;
   if (mayStay && owed === undefined && !strip) return image;
-  const fetched = await withBytes(image, exchange.target, exchange, pictures);
+  const fetched = await withBytes(image, exchange.target, exchange, sources);
   const made = owed === undefined ? fetched : await inOwedFormat(fetched, owed, recoder, exchange.signal);
   return strip ? withoutItsMetadata(made) : made;
 }

@@ -19,6 +19,7 @@ import { contentModes } from '../fixtures/upstream/content-modes.ts';
 import { doors } from '../fixtures/upstream/door-modes.ts';
 import { framingModes } from '../fixtures/upstream/framing-modes.ts';
 import { jobModes } from '../fixtures/upstream/job-modes.ts';
+import { linkModes } from '../fixtures/upstream/link-modes.ts';
 import { good, type Mode } from '../fixtures/upstream/mode.ts';
 import { startRawProvider, type RawProvider } from '../fixtures/upstream/raw-provider.ts';
 import { statusModes } from '../fixtures/upstream/status-modes.ts';
@@ -31,6 +32,7 @@ const groups: Readonly<Record<string, readonly Mode[]>> = {
   framing: framingModes,
   statuses: statusModes,
   contents: contentModes,
+  links: linkModes,
   jobs: jobModes,
   streams: streamModes,
 };
