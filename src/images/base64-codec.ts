@@ -1,4 +1,3 @@
-import { asBuffer } from '../body/as-buffer.ts';
 import { createJsonUnescaper } from '../body/json-unescape.ts';
 
 /** Text that is not base64. */
@@ -33,6 +32,9 @@ const bitsOf = new Uint8Array(256);
 /** The 12 bits of every two letters, first letter in the high byte. */
 const bitsOfPair = new Uint16Array(65_536);
 
+/** 0 for every two bytes that are letters of the first alphabet, in whichever order they lie in a word; 1 for others. */
+const strangePairs = new Uint8Array(65_536);
+
 const blank = 0x40;
 const padding = 0x41;
 const foreign = 0xff;
@@ -50,12 +52,15 @@ function fillTables(): void {
   for (const byte of Buffer.from(' \t\r\n')) bitsOf[byte] = blank;
   bitsOf[paddingByte] = padding;
   for (const [bits, byte] of alphabet.entries()) bitsOf[byte] = bits;
+  const isPlain = new Uint8Array(256);
+  for (const byte of alphabet) isPlain[byte] = 1;
   // RFC 4648 §5, the alphabet for URLs.
   for (const [bits, byte] of [...Buffer.from('-_')].entries()) bitsOf[byte] = 62 + bits;
   for (let pair = 0; pair < 65_536; pair += 1) {
     const high = bitsOf[pair >> 8] ?? foreign;
     const low = bitsOf[pair & 255] ?? foreign;
     bitsOfPair[pair] = high < 64 && low < 64 ? high * 64 + low : noPair;
+    strangePairs[pair] = (isPlain[pair >> 8] ?? 0) & (isPlain[pair & 255] ?? 0) ? 0 : 1;
   }
 }
 
@@ -188,14 +193,21 @@ function decodeQuanta(text: Uint8Array, from: number, output: Uint8Array, start:
 
 /** Whether the first `length` bytes are letters of the first alphabet, that of RFC 4648 §4. */
 export function isPlainLetters(slice: Uint8Array, length: number): boolean {
-  let seen = 0;
-  let at = 0;
-  for (; at + 1 < length; at += 2) seen |= bitsOfPair[((slice[at] ?? 0) << 8) | (slice[at + 1] ?? 0)] ?? noPair;
-  if (at < length) seen |= (bitsOf[slice[at] ?? 0] ?? foreign) < 64 ? 0 : noPair;
-  return seen <= 4095 && !hasUrlLetters(slice);
+  // Words lie at multiples of four.
+  const before = Math.min(length, -slice.byteOffset & 3);
+  const count = (length - before) >> 2;
+  const words = new Uint32Array(slice.buffer, count === 0 ? 0 : slice.byteOffset + before, count);
+  let strange = areStrange(slice.subarray(0, before)) | areStrange(slice.subarray(before + words.byteLength, length));
+  for (let at = 0; at < words.length; at += 1) {
+    const word = words[at] ?? 0;
+    strange |= (strangePairs[word & 0xffff] ?? 1) | (strangePairs[word >>> 16] ?? 1);
+  }
+  return strange === 0;
 }
 
-function hasUrlLetters(slice: Uint8Array): boolean {
-  const bytes = asBuffer(slice);
-  return bytes.includes(0x2d) || bytes.includes(0x5f);
+/** For a few bytes. */
+function areStrange(bytes: Uint8Array): number {
+  let strange = 0;
+  for (const byte of bytes) strange |= strangePairs[byte * 0x0101] ?? 1;
+  return strange;
 }

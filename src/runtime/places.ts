@@ -86,7 +86,10 @@ export function createPlaces(clock: Pick<Clock, 'timer'>): Places {
   };
 }
 
+/** Milliseconds after which there may be room: pictures take seconds. */
+const fullRetryMs = 1000;
+
 function full(): GatewayError {
   const message = 'The provider of this model has as many requests under way as it may have.';
-  return new GatewayError('rate_limit_exceeded', message);
+  return new GatewayError('rate_limit_exceeded', message, { retryAfterMs: fullRetryMs });
 }

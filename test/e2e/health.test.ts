@@ -204,6 +204,7 @@ describe('an entity with few places', () => {
     expect(fake.requests.length - before).toBe(2);
     const refused = await call('narrow/model-8');
     expect([refused.status, refused.document]).toMatchObject([429, { error: { code: 'rate_limit_exceeded' } }]);
+    expect(refused.headers.get('retry-after')).toBe('1');
     letGo(undefined);
     expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual([200, 200, 200]);
     expect(await healthOf(gateway, 'narrow')).toMatchObject({ in_flight: 0, queued: 0 });

@@ -132,12 +132,37 @@ describe('decodeBase64', () => {
   });
 });
 
+/** What is no base64 at all is not plain either. */
+function isPlain(text: ByteText): boolean {
+  try {
+    return isPlainBase64(text);
+  } catch (error) {
+    if (error instanceof InvalidBase64) return false;
+    throw error;
+  }
+}
+
 describe('isPlainBase64', () => {
   it('tells the text that can go out as it is', () => {
     const plain = (text: string): boolean => isPlainBase64(textOf(bytewise(Buffer.from(text))));
     expect(['', 'QUJD', 'QUI=', 'QQ==', '+/+/'].map(plain)).toEqual([true, true, true, true, true]);
     expect(['QUI', 'QQ', '-_-_', 'QU JD   ', 'QUJD\r\n\r\n'].map(plain)).toEqual([false, false, false, false, false]);
     expect(isPlainBase64(textOf([Buffer.from('QUJD')], true))).toBe(false);
+  });
+
+  it('sees every byte that is no letter, wherever it stands and however the text was cut', () => {
+    fc.assert(
+      fc.property(pictures, cuts, fc.nat(), fc.nat(255), (bytes, positions, place, byte) => {
+        const text = reference(bytes);
+        expect(isPlainBase64(textOf(cut(text, positions)))).toBe(true);
+        const letters = text.indexOf('=') < 0 ? text.byteLength : text.indexOf('=');
+        // An equals sign before padding is padding.
+        if (letters === 0 || byte === 0x3d) return;
+        text[place % letters] = byte;
+        const isLetter = /^[A-Za-z0-9+/]$/.test(String.fromCharCode(byte));
+        expect(isPlain(textOf(cut(text, positions)))).toBe(isLetter);
+      }),
+    );
   });
 });
 
