@@ -72,7 +72,7 @@ async function burst(
 describe('R19: overload is shed, not crashed', () => {
   it.each<readonly [name: string, more: object, server: object]>([
     ['by default', {}, {}],
-    ['with `max_requests: 500`', {}, { max_requests: 500 }],
+    ['with `max_requests: 100`', {}, { max_requests: 100 }],
     ['with a limit of 100 requests a minute', { rate_limits: 'process', limited: true }, {}],
   ])('3,000 requests at once, twice, %s', async (name, { limited, ...more }: { limited?: boolean }, server) => {
     const limit = { plugin: 'rate-limit', config: { requests: 100, window: '1m', per: 'route' } };
