@@ -2,7 +2,7 @@
 import { GatewayError } from '../errors.ts';
 import { payloadByteLength, payloadBytes, payloadHead } from '../images/convert-payload.ts';
 import { inspectPicture, probeDimensions } from '../images/inspect.ts';
-import { sniffMediaType } from '../images/probe.ts';
+import { magicBytes, sniffMediaType } from '../images/probe.ts';
 import type { Recoder } from '../images/recoder.ts';
 import { withoutMetadata } from '../images/strip.ts';
 import type { TargetCall } from '../pipeline/call.ts';
@@ -41,8 +41,8 @@ export async function withSize<
   return { ...made, effective: { ...made.effective, size: `${dimensions.width}x${dimensions.height}` } };
 }
 
-/** So far a document in XML is looked through for the picture that it may be. */
-const pictureHeadBytes = 4096;
+/** So far a document is looked through for the picture that it may be. */
+const prologBytes = 4096;
 
 /**
  * That what a provider calls pictures are some, by their first bytes: where a model refuses, its words may come in their place.
@@ -54,9 +54,17 @@ export async function checkPictures(images: readonly ResultImage[]): Promise<voi
     if (payload.kind === 'link') continue;
     if (payloadByteLength(payload) === undefined)
       throw new GatewayError('upstream_invalid_response', 'A picture in the provider’s answer is not base64.');
-    if (sniffMediaType(await payloadHead(payload, pictureHeadBytes)) === undefined)
+    if (!(await isPicture(payload)))
       throw new GatewayError('upstream_invalid_response', 'What the provider calls a picture is none.');
   }
+}
+
+/** Nearly all tell by their first bytes; a document in XML may have a long prolog. */
+async function isPicture(payload: ResultImage['payload']): Promise<boolean> {
+  for (const byteLength of [magicBytes, prologBytes]) {
+    if (sniffMediaType(await payloadHead(payload, byteLength)) !== undefined) return true;
+  }
+  return false;
 }
 
 /** A picture as it goes out: fetched where links are not what the caller may get, in the format that is owed. */
