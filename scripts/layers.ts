@@ -12,7 +12,7 @@ const source = join(root, 'src');
 const levels: readonly (readonly [RegExp, number])[] = [
   [/^(main|gateway|index)\.ts$/, 4],
   // Contracts stand beside their implementations, but belong to everybody.
-  [/^(providers\/provider|stores\/(store|ledger|limiter|key-store)|blobs\/blob-store)\.ts$/, 1],
+  [/^(providers\/provider|stores\/(store|ledger|limiter|key-store|job-store|answer-index)|blobs\/blob-store)\.ts$/, 1],
   [/^pipeline\//, 1],
   [/^(transforms|providers|stores|blobs|budget)\//, 2],
   [/^(config|runtime|http|admin)\//, 3],
@@ -50,7 +50,7 @@ const forbidden: readonly { readonly from: RegExp; readonly to: RegExp; readonly
   { from: /^providers\//, to: /^node:/, why: 'providers are pure: no network, clock or environment' },
   {
     from: /^(config|runtime)\//,
-    to: /^(transforms|providers|stores|blobs)\/(?!provider\.ts|store\.ts|ledger\.ts|limiter\.ts|key-store\.ts|blob-store\.ts)/,
+    to: /^(transforms|providers|stores|blobs)\/(?!provider\.ts|store\.ts|ledger\.ts|limiter\.ts|key-store\.ts|job-store\.ts|answer-index\.ts|blob-store\.ts)/,
     why: 'only the registry knows them',
   },
 ];

@@ -74,6 +74,7 @@ export const errorTable = {
   route_not_found: caller(404, 'No route has this path.'),
   model_not_found: caller(404, 'No entity or alias of this route serves the model.'),
   file_not_found: caller(404, 'No hosted image has this name, or it has expired.'),
+  job_not_found: caller(404, 'The caller has no job of this id, or it has expired.'),
   method_not_allowed: caller(405, 'The path exists, the method does not; `allow` lists those that do.'),
   request_timeout: { ...caller(408, 'The request did not arrive in time.'), retry: true },
   payload_too_large: caller(
@@ -135,6 +136,7 @@ export const errorTable = {
     ...upstream(503, true, 'A guard rule could not tell whether the prompt is allowed; nothing was sent.'),
     curable: false,
   },
+  not_cached: caller(504, 'The request said `only-if-cached`, and no answer is kept that would do.'),
   upstream_timeout: upstream(504, false, 'The provider did not answer within the entity’s `timeout`.'),
 } as const satisfies Record<string, ErrorRow>;
 
@@ -203,12 +205,15 @@ export function toGatewayError(thrown: unknown): GatewayError {
  * they hold a picture, a note stands in its place.
  */
 export function errorBody(error: GatewayError): string {
-  return JSON.stringify({
-    error: {
-      message: withoutPictures(error.message),
-      type: errorTable[error.code].type,
-      param: error.param === undefined ? null : withoutPictures(error.param),
-      code: withoutPictures(error.publicCode),
-    },
-  });
+  return JSON.stringify({ error: errorObject(error) });
+}
+
+/** What `errorBody` has under `error`. */
+export function errorObject(error: GatewayError) {
+  return {
+    message: withoutPictures(error.message),
+    type: errorTable[error.code].type,
+    param: error.param === undefined ? null : withoutPictures(error.param),
+    code: withoutPictures(error.publicCode),
+  };
 }

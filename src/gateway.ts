@@ -13,6 +13,7 @@ import type { GatewayFile } from './generated/gateway.ts';
 import { createHttpClient } from './http/client.ts';
 import { createForwarder } from './http/forward.ts';
 import { createHandler } from './http/handler.ts';
+import { createJobExchange } from './http/job-exchange.ts';
 import { addressRanges } from './ip-address.ts';
 import { parseListenAddress } from './listen-address.ts';
 import { createListeners, type BoundAddress, type Listeners, type ListenerSettings } from './http/listeners.ts';
@@ -30,6 +31,8 @@ import { systemClock } from './runtime/clock.ts';
 import { compile, type Snapshot } from './runtime/compile.ts';
 import { explainRequest, readExplainRequest } from './runtime/explain.ts';
 import { importExtensions } from './runtime/extensions.ts';
+import { createJobNotices } from './runtime/job-notices.ts';
+import { createJobRunner } from './runtime/job-runner.ts';
 import { buildOnLease, createResources } from './runtime/resources.ts';
 import { inertServices, openServices } from './runtime/services.ts';
 import { retiredModels } from './runtime/retired-models.ts';
@@ -80,6 +83,15 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
   const services = createServiceConnector();
   const alerts = createAlertOutbox({ clock, services, log, random: Math.random });
   const requests = createHandler({ snapshots, clock, log, shutdown: shutdown.signal });
+  const notices = createJobNotices({ clock, log, services, snapshots, random: Math.random });
+  const jobs = createJobRunner({
+    clock,
+    log,
+    snapshots,
+    run: createJobExchange({ clock, log }),
+    shutdown: shutdown.signal,
+    onEnd: notices.wake,
+  });
   const listeners = createListeners({ onRequest: requests.handle, log });
   let inForce: GatewayFile | undefined;
   /** Texts of the file in force that are shown to nobody. */
@@ -97,11 +109,15 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
     },
     books: () => snapshots.current().env.store,
     now: clock.now,
-    status() {
+    async status() {
       const { addresses, admin, entities: all } = overview();
       const { catalogue } = snapshots.current();
       const entities = all.map((entity) => ({ ...entity, health: catalogue.entities.get(entity.id)?.health.report() }));
-      return { ...reloader.status(), addresses, admin, entities, history: reloader.history() };
+      // A state that is out of order, which `/readyz` says, is not waited for.
+      const counts = await withSnapshot(async ({ env: { store } }) =>
+        store.healthy() ? store.countJobs() : null,
+      ).catch(() => null);
+      return { ...reloader.status(), addresses, admin, entities, jobs: counts, history: reloader.history() };
     },
     capabilities: (model) => describeCapabilities(snapshots.current().catalogue, model),
     reload: reloader.request,
@@ -144,7 +160,16 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
     const { config, tls } = loaded;
 
     const built = await buildOnLease(resources, async (lease) => {
-      const env = await openServices({ config, registry, lease, clock, log, alerts, ...network(forward, services) });
+      const env = await openServices({
+        config,
+        registry,
+        lease,
+        clock,
+        log,
+        alerts,
+        jobs,
+        ...network(forward, services),
+      });
       const compiled = compile({ config, registry, share: lease.use, createClient, services: env });
       if (compiled.kind === 'invalid') await lease.release();
       else await env.limiter.prepared();
@@ -223,22 +248,28 @@ export function createGateway({ configPath, env, log, clock = systemClock }: Gat
     async start() {
       const result = await reloader.request('start');
       if (result.kind === 'refused') await close();
-      else upkeep.start();
+      else {
+        upkeep.start();
+        jobs.start();
+        notices.start();
+      }
       return result;
     },
     reload: reloader.request,
     overview,
     async stop() {
       stopping = true;
+      jobs.stop();
       await watcher.close();
       await reloader.close();
       const graceMs = inForce?.server.timeouts.drain ?? 0;
       const untilMs = clock.monotonic() + graceMs;
       const giveUp = clock.timer(graceMs, () => shutdown.abort());
-      await Promise.all([listeners.drain(graceMs + lastWordsMs), requests.idle()]);
+      await Promise.all([listeners.drain(graceMs + lastWordsMs), requests.idle(), jobs.idle()]);
       giveUp.cancel();
       // What the last requests have raised gets a moment even when they took all of the time.
-      await alerts.close(Math.max(lastWordsMs, untilMs - clock.monotonic()));
+      const leftMs = Math.max(lastWordsMs, untilMs - clock.monotonic());
+      await Promise.all([alerts.close(leftMs), notices.close(leftMs)]);
       await upkeep.stop();
       await adminListeners.drain(0);
       await close();

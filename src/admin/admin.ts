@@ -19,7 +19,7 @@ import { answerRows, answerUsage } from './usage.ts';
 /** What the admin listener tells and does. */
 export interface AdminSources {
   readiness(): Readiness;
-  status(): object;
+  status(): object | Promise<object>;
   /** The ledger. */
   books(): BooksReader;
   /** Milliseconds since 1970. */
@@ -69,7 +69,7 @@ interface AdminRoute {
 const routes = new Map<string, AdminRoute>([
   ['/healthz', { methods: ['GET', 'HEAD'], open: true, answer: () => jsonResponse(200, { status: 'ok' }) }],
   ['/readyz', { methods: ['GET', 'HEAD'], open: true, answer: readiness }],
-  ['/api/status', { methods: ['GET'], open: false, answer: (sources) => jsonResponse(200, sources.status()) }],
+  ['/api/status', { methods: ['GET'], open: false, answer: status }],
   ['/api/capabilities', { methods: ['GET'], open: false, answer: capabilities }],
   ['/api/usage', { methods: ['GET'], open: false, answer: usage }],
   ['/api/usage/rows', { methods: ['GET'], open: false, answer: usageRows }],
@@ -94,6 +94,10 @@ function readiness(sources: AdminSources): BodyResponse {
 
 function capabilities(sources: AdminSources, query: URLSearchParams): BodyResponse {
   return jsonResponse(200, sources.capabilities(query.get('model')));
+}
+
+async function status(sources: AdminSources): Promise<BodyResponse> {
+  return jsonResponse(200, await sources.status());
 }
 
 async function usage(sources: AdminSources, query: URLSearchParams): Promise<BodyResponse> {

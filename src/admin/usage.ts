@@ -35,6 +35,7 @@ const rowNames = {
   input_tokens: 'inputTokens',
   output_tokens: 'outputTokens',
   cost_usd: 'costNanoUsd',
+  saved_usd: 'savedNanoUsd',
   state: 'state',
   status: 'status',
   latency_ms: 'latencyMs',
@@ -78,8 +79,9 @@ export const rowColumns = Object.keys(rowNames);
 export function rowDocument(row: LedgerRow): Document {
   const members = Object.entries(rowNames).map(([name, member]): readonly [string, Cell] => {
     if (member === 'atMs') return [name, new Date(row.atMs).toISOString()];
-    if (member === 'costNanoUsd') return [name, row.costNanoUsd === null ? null : formatUsd(row.costNanoUsd)];
-    return [name, row[member]];
+    const value = row[member];
+    const isMoney = member === 'costNanoUsd' || member === 'savedNanoUsd';
+    return [name, isMoney && typeof value === 'number' ? formatUsd(value) : value];
   });
   return Object.fromEntries(members);
 }
@@ -93,6 +95,7 @@ const sums = {
   requests: ({ requests }) => requests,
   images: ({ images }) => images,
   cost_usd: ({ costNanoUsd }) => formatUsd(costNanoUsd),
+  saved_usd: ({ savedNanoUsd }) => formatUsd(savedNanoUsd),
   input_tokens: ({ inputTokens }) => inputTokens,
   output_tokens: ({ outputTokens }) => outputTokens,
   open: ({ open }) => open,

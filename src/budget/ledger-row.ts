@@ -11,6 +11,7 @@ import { costOf, imagesUsed, isLost, tokensOf, triesOf, type Try } from './usage
 
 /** What is known of an exchange; the slots as far as they have been filled. */
 export interface LedgerSubject extends Pick<Exchange, 'id' | 'route' | 'startedAtMs' | 'attempts'> {
+  readonly reused?: Exchange['reused'];
   readonly caller?: Caller | undefined;
   readonly call?: ImageCall | undefined;
   readonly candidates?: readonly Target[] | undefined;
@@ -33,16 +34,18 @@ export function openRow(subject: LedgerSubject, prices: PriceBook): OpenRow {
 
 /** A call that is over. */
 export function rowOutcome(subject: LedgerSubject, end: ExchangeEnd, nowMs: number): RowOutcome {
-  const { attempts, startedAtMs } = subject;
+  const { attempts, startedAtMs, reused } = subject;
   const tries = triesOf(attempts);
   const tokens = tokensOf(attempts);
   return {
     ...targetMembers(subject, tries.at(-1)),
+    ...(reused === undefined ? {} : { entity: reused.entity, provider: reused.provider, model: shown(reused.model) }),
     // What the provider may have made for a client that left counts, whatever budgets make of it: it may be billed.
     images: imagesUsed(attempts),
     inputTokens: tokens?.inputTokens ?? null,
     outputTokens: tokens?.outputTokens ?? null,
     costNanoUsd: costOf(attempts) ?? null,
+    savedNanoUsd: (end.kind === 'answered' ? reused?.savedNanoUsd : undefined) ?? null,
     status: end.status,
     latencyMs: Math.max(0, Math.round(nowMs - startedAtMs)),
     attempts: attempts.length,

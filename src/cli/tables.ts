@@ -88,7 +88,7 @@ function textPrinter(columns: readonly string[], out: (text: string) => void): D
     print(documents) {
       for (const document of documents) {
         columns.forEach((name, index) => {
-          if (typeof document[name] === 'number' || name === 'cost_usd') numeric.add(index);
+          if (typeof document[name] === 'number' || name.endsWith('_usd')) numeric.add(index);
         });
         waiting.push(columns.map((name) => textCell(document[name] ?? null)));
       }

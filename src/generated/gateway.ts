@@ -66,6 +66,7 @@ export interface GatewayFile {
    */
   budgets: BudgetFile[];
   alerts: AlertsFile;
+  jobs: JobsFile;
   /**
    * What models cost, on top of the built-in table: a price for an entity goes before one for a provider, and one for a model before one for all models.
    */
@@ -651,6 +652,62 @@ export interface AlertWebhookFile {
    * What requests are signed with: HMAC-SHA256 over `webhook-id`, `webhook-timestamp` and the body, in `webhook-signature`, as standardwebhooks.com has it; and over the timestamp and the body in `x-pinhole-signature: t=TIMESTAMP,v1=HEX`. `whsec_` and base64, or any text. Absent: they are not signed.
    */
   secret?: string;
+  /**
+   * How long one try may take: a duration, or milliseconds. Here: milliseconds.
+   */
+  timeout: number;
+}
+/**
+ * Calls with `Prefer: respond-async`, in pipelines with the stage `respond-async`.
+ */
+export interface JobsFile {
+  /**
+   * How many jobs one process runs at the same time.
+   */
+  concurrency: number;
+  /**
+   * How many jobs may wait, those of all processes that share the state together. One more is refused with status 429.
+   */
+  queue: number;
+  /**
+   * How long a job may run once it has begun, in place of `server.timeouts.request`: a duration, or milliseconds. Here: milliseconds.
+   */
+  timeout: number;
+  /**
+   * How long a job and its result are kept after its end, and how long one may wait: a duration, or milliseconds. Here: milliseconds.
+   */
+  keep: number;
+  /**
+   * The largest result that is kept: a size, or bytes. A job with a larger one fails. Here: bytes.
+   */
+  max_answer_bytes: number;
+  webhook?: JobWebhookFile;
+}
+/**
+ * A service that is told of the end of each job: `POST URL` with `{type, created_at, data}`, the type `image.job.succeeded`, `image.job.failed` or `image.job.cancelled`, the job without its pictures as data. An answer with a 2xx status will do; without one it is told again, also by a gateway that was started anew. It may be told more than once, under the same `webhook-id`.
+ */
+export interface JobWebhookFile {
+  /**
+   * The address of the service. It may lie in your own network.
+   */
+  url: string;
+  /**
+   * Further headers, such as `authorization`.
+   */
+  headers: {
+    /**
+     * The header's value.
+     */
+    [k: string]: string;
+  };
+  /**
+   * What requests are signed with, as standardwebhooks.com has it: HMAC-SHA256 over `webhook-id`, `webhook-timestamp` and the body, in `webhook-signature`. `whsec_` and base64, or any text. Absent: they are not signed.
+   */
+  secret?: string;
+  /**
+   * How often the service is told until it answers. The pauses between begin at a second and grow fourfold, up to an hour.
+   */
+  tries: number;
   /**
    * How long one try may take: a duration, or milliseconds. Here: milliseconds.
    */

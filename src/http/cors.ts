@@ -8,12 +8,15 @@ export interface CorsSettings {
 
 /** Headers of answers that scripts may read beyond those that browsers always show. */
 const exposedHeaders = [
+  'location',
+  'preference-applied',
   'x-request-id',
   'retry-after',
   'retry-after-ms',
   'x-should-retry',
   'server-timing',
   'x-pinhole-attempts',
+  'x-pinhole-cache',
   'x-pinhole-cost-usd',
   'x-pinhole-dropped-params',
   'x-pinhole-entity',
@@ -22,6 +25,7 @@ const exposedHeaders = [
   'x-pinhole-model',
   'x-pinhole-partial',
   'x-pinhole-provider',
+  'x-pinhole-saved-usd',
   'x-ratelimit-limit-images',
   'x-ratelimit-limit-requests',
   'x-ratelimit-remaining-images',
@@ -41,6 +45,7 @@ const usualHeaders = [
   'openai-organization',
   'openai-project',
   'x-request-id',
+  'prefer',
 ];
 
 const methods = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { ByteSource } from '../body/byte-source.ts';
 import type { Logger } from '../log.ts';
-import type { AnswerRecorder, ExchangeEnd, LiveConnection, RequestHead } from '../pipeline/exchange.ts';
+import type { AnswerRecorder, ExchangeEnd, LiveConnection, RequestHead, ReusedAnswer } from '../pipeline/exchange.ts';
 import { callerLabels } from '../pipeline/caller-labels.ts';
 import type { RunningExchange } from '../pipeline/run.ts';
 import { anonymous, type Route } from '../pipeline/settings.ts';
@@ -22,6 +22,8 @@ export function openExchange(given: {
   readonly route: Route;
   readonly request: RequestHead;
   readonly body: ByteSource;
+  readonly keptBody?: NonNullable<RunningExchange['keptBody']>;
+  readonly job?: RunningExchange['job'];
   readonly live: LiveConnection;
   readonly signal: AbortSignal;
   readonly log: Logger;
@@ -31,12 +33,17 @@ export function openExchange(given: {
 }): OpenExchange {
   const due: (() => Promise<void>)[] = [];
   const recorders: AnswerRecorder[] = [];
+  let reused: ReusedAnswer | undefined;
   const deferred: ((end: ExchangeEnd) => void | Promise<void>)[] = [];
   const exchange: RunningExchange = {
     ...given,
     responseHeaders: new Map(),
     attempts: [],
     gates: [],
+    get reused() {
+      return reused;
+    },
+    reuse: (answer) => void (reused = answer),
     ledgerIds: new Set(),
     budgets: [],
     timings: new Map(),

@@ -5,9 +5,9 @@ import { knownCost } from '../budget/usage.ts';
 import { GatewayError, toGatewayError } from '../errors.ts';
 import { resumable, type ByteSource } from '../body/byte-source.ts';
 import { formatUsd } from '../money.ts';
-import type { Logger } from '../log.ts';
+import type { LogFields, Logger } from '../log.ts';
 import type { ExchangeEnd, LiveConnection } from '../pipeline/exchange.ts';
-import { hostedLink } from '../pipeline/hosted-link.ts';
+import { hostedLink, originOf } from '../pipeline/hosted-link.ts';
 import type { BodyResponse } from '../pipeline/response.ts';
 import { runStages, type RunningExchange } from '../pipeline/run.ts';
 import type { Clock } from '../pipeline/stage.ts';
@@ -18,6 +18,7 @@ import { createAdmission, type Admission } from './admission.ts';
 import { corsHeaders, isPreflight, preflightHeaders } from './cors.ts';
 import { createPinger, errorEvents, isEvents, type Pinger } from './event-output.ts';
 import { eventsOfResult, renderEvents, withGrace } from './events-response.ts';
+import { keepBody, type KeptBody } from './kept-body.ts';
 import { openExchange, requestId, splitTarget, type OpenExchange } from './exchange.ts';
 import { renderImages, type RenderContext } from './images-response.ts';
 import { errorResponse, hasBegun, sendResponse } from './reply.ts';
@@ -121,6 +122,8 @@ async function serveRoute(
   const { route } = match.route;
   const abort = followConnection(live, options.shutdown);
   const pinger = createPinger(live, () => answerHeaders(opened.exchange), options.clock);
+  const body = requestBody(request, { maxBytes: route.maxUploadBytes, bodyMs: snapshot.server.timeouts.body });
+  const kept = keptBodyFor(request, match.route, body, snapshot);
   const opened = openExchange({
     id,
     startedAtMs: options.clock.now(),
@@ -130,7 +133,8 @@ async function serveRoute(
     log: options.log.child({ request_id: id, route: route.id }),
     keepAlive: pinger.every,
     outliveClient: abort.outliveClient,
-    body: requestBody(request, { maxBytes: route.maxUploadBytes, bodyMs: snapshot.server.timeouts.body }),
+    body: kept?.body ?? body,
+    ...(kept === undefined ? {} : { keptBody: kept.kept }),
     request: {
       method: request.method ?? 'GET',
       path: request.url ?? '/',
@@ -143,6 +147,7 @@ async function serveRoute(
   const { exchange, finish } = opened;
   for (const [name, value] of reception.headers) exchange.responseHeaders.set(name, value);
   if (route.onDisconnect === 'finish') abort.outliveClient();
+  if (kept !== undefined) exchange.defer(kept.discard);
   // Registered first, so that it runs when all stages are done.
   exchange.defer((end) => recordCall(exchange, end, snapshot.env));
   // A forwarded stream or WebSocket may last as long as its two ends like.
@@ -164,6 +169,18 @@ async function serveRoute(
   await finish(end);
   abort.release();
   logAccess(exchange, reception, { end, clientGone }, options.clock);
+}
+
+/** The body as it is read for a request of which a stage wants to have the bytes afterwards. */
+function keptBodyFor(
+  request: IncomingMessage,
+  { route, stages }: CompiledRoute,
+  body: ByteSource,
+  { env }: Snapshot,
+): KeptBody | undefined {
+  if (!stages.some(({ keepsBody }) => keepsBody?.(request) === true)) return undefined;
+  const overflow = (): Error => new GatewayError('payload_too_large', 'The body is larger than this route takes.');
+  return keepBody(body, { ...env.spool, maxBytes: route.maxUploadBytes, overflow });
 }
 
 interface Outcome {
@@ -209,6 +226,8 @@ async function answer(opened: OpenExchange, { stages }: CompiledRoute, surroundi
     const clientGone = isGone(connected);
     const end = failedEnd(exchange, error, thrown);
     if (end.kind !== 'aborted') await sendError(opened, error, surroundings);
+    // What has no answer must not be waited for, whoever it was that left.
+    else if (!clientGone) breakOff(exchange.live);
     return { end, clientGone };
   }
 }
@@ -217,11 +236,11 @@ function answered(status: number, connected: AbortSignal): Outcome {
   return { end: { kind: 'answered', status, error: undefined }, clientGone: isGone(connected) };
 }
 
-function errorOf({ signal }: RunningExchange, thrown: unknown): GatewayError {
+export function errorOf({ signal }: RunningExchange, thrown: unknown): GatewayError {
   return toGatewayError(signal.aborted ? signal.reason : thrown);
 }
 
-function failedEnd({ log }: RunningExchange, error: GatewayError, thrown: unknown): ExchangeEnd {
+export function failedEnd({ log }: RunningExchange, error: GatewayError, thrown: unknown): ExchangeEnd {
   if (error.code === 'client_closed_request') return { kind: 'aborted', status: error.status, error };
   if (error.code === 'internal_error') log.error('internal error', { error: thrown });
   return { kind: 'failed', status: error.status, error };
@@ -252,7 +271,7 @@ async function deliver(
   }
 }
 
-async function readToEnd(body: ByteSource): Promise<void> {
+export async function readToEnd(body: ByteSource): Promise<void> {
   const chunks = body[Symbol.asyncIterator]();
   while ((await chunks.next()).done !== true);
 }
@@ -285,9 +304,18 @@ async function sendError(
 /** Milliseconds that a caller has to take an error off our hands. */
 const errorDeadlineMs = 10_000;
 
-async function bodyOf(
+/** What the pictures of an exchange are written out with. */
+interface Writing {
+  readonly snapshot: Snapshot;
+  readonly reception: Pick<Reception, 'startedAtMs'>;
+  readonly pinger: Pick<Pinger, 'everyMs' | 'hasBegun'>;
+  readonly clock: Clock;
+}
+
+/** @throws GatewayError internal_error when the pipeline has given no answer that could be sent */
+export async function bodyOf(
   exchange: RunningExchange,
-  { snapshot, reception, pinger, clock }: Surroundings,
+  { snapshot, reception, pinger, clock }: Writing,
 ): Promise<BodyResponse> {
   const { response, result, call, signal } = exchange;
   if (response?.kind !== 'images' || result === undefined || call === undefined) {
@@ -343,13 +371,8 @@ async function madeAlready<Value>(work: Promise<Value>): Promise<Value> {
   }
 }
 
-/** The origin under which the caller reached us. */
-function originOf({ request }: LiveConnection): string {
-  return `${'encrypted' in request.socket ? 'https' : 'http'}://${request.headers.host ?? 'localhost'}`;
-}
-
 /** The headers that every answer of a route carries. */
-function answerHeaders(exchange: RunningExchange): ReadonlyMap<string, string> {
+export function answerHeaders(exchange: RunningExchange): ReadonlyMap<string, string> {
   const headers = new Map(exchange.responseHeaders);
   const { target, attempts, timings } = exchange;
   if (attempts.length > 0) {
@@ -462,15 +485,24 @@ function breakOff({ answer }: LiveConnection): void {
 }
 
 function logAccess(exchange: RunningExchange, reception: Reception, { end, clientGone }: Outcome, clock: Clock): void {
-  const { caller, target, call, attempts } = exchange;
-  const last = attempts.at(-1);
-  const error = end.error instanceof GatewayError ? end.error : undefined;
   exchange.log.info('request', {
     method: exchange.request.method,
     path: reception.path,
     status: end.status,
     duration_ms: Math.round(clock.monotonic() - reception.startedAtMs),
     remote: reception.remote,
+    ...accessFields(exchange, end),
+    // Its answer was made and kept all the same.
+    ...(clientGone && end.kind !== 'aborted' ? { client_gone: true } : {}),
+  });
+}
+
+/** What the log says of an exchange that is over. */
+export function accessFields(exchange: RunningExchange, end: ExchangeEnd): LogFields {
+  const { caller, target, call, attempts } = exchange;
+  const last = attempts.at(-1);
+  const error = end.error instanceof GatewayError ? end.error : undefined;
+  return {
     consumer: caller?.consumer?.id,
     user: caller?.consumer?.user,
     end_user: caller?.endUser,
@@ -480,9 +512,8 @@ function logAccess(exchange: RunningExchange, reception: Reception, { end, clien
     entity: last?.entity,
     model: last?.model,
     attempts: attempts.length,
+    reused: exchange.reused?.kind,
     images: attempts.reduce((sum, attempt) => sum + (attempt.images ?? 0), 0),
-    // Its answer was made and kept all the same.
-    ...(clientGone && end.kind !== 'aborted' ? { client_gone: true } : {}),
     ...(error === undefined ? {} : { code: error.code, error: error.cause ?? error.message }),
-  });
+  };
 }

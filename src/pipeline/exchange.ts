@@ -3,7 +3,9 @@ import type { Duplex } from 'node:stream';
 import type { ByteSource } from '../body/byte-source.ts';
 import type { GatewayError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import type { BytesPayload, FilePayload } from '../images/payload.ts';
 import type { ImageCall } from './call.ts';
+import type { RunningJob } from './job.ts';
 import type { PriceQuestion } from './prices.ts';
 import type { BodyResponse, GatewayResponse } from './response.ts';
 import type { ImageResult, ImageUsage } from './result.ts';
@@ -86,6 +88,18 @@ export interface Attempt {
   endedAtMs: number | undefined;
 }
 
+/** An answer that was made for another call, and is given once more. */
+export interface ReusedAnswer {
+  /** `hit`: it was kept. `shared`: that call was under way at the same time. */
+  readonly kind: 'hit' | 'shared';
+  /** Who made it. */
+  readonly entity: string;
+  readonly provider: string;
+  readonly model: string;
+  /** What it had cost, in nano-dollars; undefined when that is not known. */
+  readonly savedNanoUsd: number | undefined;
+}
+
 /** Says whether a call may be tried at a further target. @throws the signal's reason */
 export type TryGate = (target: Target) => Promise<boolean>;
 
@@ -116,6 +130,14 @@ export interface Exchange {
   readonly request: RequestHead;
   /** The request's body, not yet read, bounded by the route's `max_size_upload`. */
   readonly body: ByteSource;
+  /**
+   * The bytes of the body as they were read, for a stage that has asked for them (`StageDefinition.keepsBody`). They are let
+   * go when the exchange is over.
+   * @throws GatewayError overloaded
+   */
+  keptBody?(): Promise<BytesPayload | FilePayload>;
+  /** The job as which the exchange runs; absent: somebody waits for the answer. */
+  readonly job?: RunningJob | undefined;
   readonly live: LiveConnection;
   /** Aborted when the client leaves (unless that is outlived), the deadline passes, or the gateway gives up draining. Every wait takes it. */
   readonly signal: AbortSignal;
@@ -123,6 +145,10 @@ export interface Exchange {
   /** Headers for the answer, whatever the answer is; lower-case names. */
   readonly responseHeaders: Map<string, string>;
   readonly attempts: Attempt[];
+  /** The answer that is given once more, at no cost; undefined: there is none. */
+  readonly reused: ReusedAnswer | undefined;
+  /** Says that the answer is one that was made for another call. */
+  reuse(answer: ReusedAnswer): void;
   /** When the request came, in milliseconds since 1970. */
   readonly startedAtMs: number;
   /**

@@ -1,3 +1,4 @@
+import type { LiveConnection } from './exchange.ts';
 import type { LinkSigner } from './settings.ts';
 
 export interface HostedPicture {
@@ -13,4 +14,9 @@ export interface HostedPicture {
 export function hostedLink(base: string, { name, untilMs }: HostedPicture, signer: LinkSigner | undefined): string {
   const link = base.replace(':name', encodeURIComponent(name));
   return signer === undefined ? link : `${link}?${signer.sign(name, untilMs)}`;
+}
+
+/** The origin under which the caller has reached the gateway. */
+export function originOf({ request }: LiveConnection): string {
+  return `${'encrypted' in request.socket ? 'https' : 'http'}://${request.headers.host ?? 'localhost'}`;
 }

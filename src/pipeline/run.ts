@@ -2,7 +2,7 @@
 import { GatewayError } from '../errors.ts';
 import type { Exchange, SlotName, Slots } from './exchange.ts';
 import type { Explainer } from './explain.ts';
-import { Halt, type AnyStageHandler, type NestedPipeline } from './stage.ts';
+import { Halt, type AnyStage, type AnyStageHandler, type NestedPipeline } from './stage.ts';
 
 /** A stage at its place, ready to run. */
 export interface CompiledStage {
@@ -13,6 +13,8 @@ export interface CompiledStage {
   /** Slots of which it replaces what it finds there, those of its nested list included. */
   readonly changes: readonly SlotName[];
   readonly handle: AnyStageHandler;
+  /** As its definition has it. */
+  readonly keepsBody?: AnyStage['keepsBody'];
   /** Makes what tells what the stage would do; absent where it cannot tell. */
   readonly explainer?: () => Explainer;
 }

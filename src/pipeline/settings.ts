@@ -23,6 +23,8 @@ export interface Entity {
   /** What callers may put before a `/` to mean this kind of provider; the first is the one that is shown. */
   readonly providerNames: readonly string[];
   readonly provider: Provider;
+  /** The same as long as the same call makes the same request at the same place: not for how long it waits, nor with which token. */
+  readonly identity: string;
   /** The models that the provider is known to have, or to have had; it may well serve others. */
   readonly knownModels: readonly KnownModel[];
   readonly operations: Readonly<Record<Operation, OperationSettings>>;
@@ -164,6 +166,28 @@ export interface AlertWebhook {
   readonly timeoutMs: number;
 }
 
+/** Calls that become jobs. */
+export interface JobSettings {
+  /** The path of the route that tells of jobs, with `:id` in it, after `server.public_url`; undefined: there is none. */
+  readonly path: string | undefined;
+  /** How many one process runs at the same time. */
+  readonly concurrency: number;
+  /** How many may wait. */
+  readonly mostQueued: number;
+  /** Milliseconds that one may run. */
+  readonly timeoutMs: number;
+  /** Milliseconds that one may wait, and is kept after its end. */
+  readonly keptMs: number;
+  /** The largest answer that is kept. */
+  readonly maxAnswerBytes: number;
+  /** Who is told of the end of each; undefined: nobody. */
+  readonly webhook: JobWebhook | undefined;
+}
+
+export interface JobWebhook extends AlertWebhook {
+  readonly tries: number;
+}
+
 /** Undefined lists hold for everything; those that are given must all match. */
 export interface BudgetScope {
   readonly consumers: NameList | undefined;
@@ -250,6 +274,7 @@ export interface Catalogue {
   readonly budgets: readonly Budget[];
   /** Undefined: alerts are in the log alone. */
   readonly alertWebhook: AlertWebhook | undefined;
+  readonly jobs: JobSettings;
   readonly prices: PriceBook;
   /** What becomes of a call without a price where a budget counts dollars. */
   readonly unpriced: 'reject' | 'allow';

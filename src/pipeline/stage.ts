@@ -6,8 +6,9 @@ import type { BytesPayload, FilePayload, LinkPayload } from '../images/payload.t
 import type { Secret } from '../secret.ts';
 import type { Limiter } from '../stores/limiter.ts';
 import type { Store } from '../stores/store.ts';
-import type { Exchange, ExchangeView, SlotName, Slots } from './exchange.ts';
+import type { Exchange, ExchangeView, RequestHead, SlotName, Slots } from './exchange.ts';
 import type { Explainer, NestedExplanation } from './explain.ts';
+import type { JobDesk } from './job.ts';
 import type { GatewayResponse } from './response.ts';
 import type { AlertWebhook, Catalogue, ForwardSettings, Route } from './settings.ts';
 import type { WireJson } from './upstream.ts';
@@ -35,6 +36,13 @@ export interface StageDefinition<
   needs?(config: Config): readonly NoInfer<Optional>[];
   /** Slots that must still be empty: a gate that comes too late protects nothing. */
   readonly before?: readonly SlotName[];
+  /**
+   * Of a stage that makes jobs: whether it will make one of this request, if nothing above it refuses that. The bytes of the
+   * body are then kept for it. When the job runs, all stages below run, and of those above only those that fill slots: what
+   * only lets requests through has let this one through. They find `Exchange.job` then, and no credential in the request's
+   * headers. Not for stages in the list of a composite.
+   */
+  keepsBody?(request: Pick<RequestHead, 'headers'>): boolean;
   /**
    * Called at load, once for each place where the stage stands. What requests can share is prepared here.
    * @throws ConfigError for what the schema cannot express
@@ -72,6 +80,7 @@ export interface AnyStage {
   readonly optional?: readonly SlotName[];
   needs?(config: never): readonly SlotName[];
   readonly before?: readonly SlotName[];
+  keepsBody?(request: Pick<RequestHead, 'headers'>): boolean;
   readonly composite?: true;
   create(config: never, env: StageEnv, nested: NestedPipeline): AnyStageHandler;
   explain?(config: never, env: StageEnv, nested: NestedExplanation): Explainer;
@@ -126,6 +135,8 @@ export interface StageEnv {
   /** The route in whose pipeline the stage stands. */
   readonly route: Route;
   readonly catalogue: Catalogue;
+  /** A digest of the stages that run after this one and write to slots: another one, and the same call may get another answer. */
+  readonly below: string;
   readonly log: Logger;
   readonly clock: Clock;
   /** A number from 0 up to but not including 1. */
@@ -140,6 +151,7 @@ export interface StageEnv {
   readonly pictures: PictureFetcher;
   readonly services: ServiceConnector;
   readonly alerts: AlertOutbox;
+  readonly jobs: JobDesk;
   readonly spool: SpoolSettings;
   /**
    * Something that outlives a reload: the same key gives the same value for as long as some snapshot uses it.

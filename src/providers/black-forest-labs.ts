@@ -79,7 +79,10 @@ async function poll(
     if (!reaches(url.origin)) throw invalidAnswer('its job lies with a host that is not the provider’s');
     return { kind: 'again', request: getJson(url.href), state: document['cost'] };
   }
-  if (!isReady(document)) return { kind: 'again', request, state: cost };
+  if (!isReady(document)) {
+    const progress = number(document['progress']);
+    return { kind: 'again', request, state: cost, progress: progress && Math.min(progress, 1) };
+  }
   const { sample, prompt } = object(document['result']);
   const told = { result: { sample: text(sample), prompt: text(prompt) }, cost: number(cost) };
   return { kind: 'done', reply: { ...reply, body: bytesSource(Buffer.from(JSON.stringify(told))) } };

@@ -41,6 +41,7 @@ export function createCompatible(service: Pick<Connection, 'base_url'> & Partial
     maxImages,
     parameters: names.parameters,
     streams: service.streams === true,
+    maxStreamed: 1,
   };
   const { moderation: _moderation, ...formParameters } = names.parameters;
   const form: OperationCapabilities = {

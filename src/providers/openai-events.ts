@@ -52,6 +52,7 @@ const done = '[DONE]';
 async function* readImageEvents(reply: UpstreamReply, settings: EventSettings): AsyncGenerator<ProviderEvent, void> {
   for await (const event of readEventStream(reply.body)) {
     if (isDone(event)) return;
+    if (isOfAnotherKind(event)) continue;
     const document = await readObject({ ...reply, body: dataOf(event) });
     const fault = faultIn(event, document, reply, settings);
     if (fault !== undefined) {
@@ -65,6 +66,11 @@ async function* readImageEvents(reply: UpstreamReply, settings: EventSettings): 
 
 function isDone({ data, byteLength }: StreamedEvent): boolean {
   return byteLength === done.length && Buffer.concat(data).toString('latin1') === done;
+}
+
+/** What is in such an event need not even be JSON. */
+function isOfAnotherKind({ name }: StreamedEvent): boolean {
+  return name !== 'message' && name !== 'error' && !name.startsWith('image_');
 }
 
 function dataOf({ data, byteLength }: StreamedEvent): ByteSource {
@@ -82,7 +88,7 @@ function typeOf({ name }: StreamedEvent, document: Members): string {
   return text(document['type']) ?? name;
 }
 
-/** Kinds of events that we do not know are passed over. */
+/** Of kinds that we do not know, such as further ones of OpenAI's, there is none. */
 function pictureIn(event: StreamedEvent, document: Members, { told }: EventSettings): PictureEvent | undefined {
   const type = typeOf(event, document);
   const [, kind] = /^image_(?:generation|edit)\.(partial_image|completed)$/.exec(type) ?? [];
@@ -91,7 +97,8 @@ function pictureIn(event: StreamedEvent, document: Members, { told }: EventSetti
     image: imageOf(document),
     created: secondsOf(document['created_at']),
     effective: effectiveOf(document),
-    wire: wireOf(event, type),
+    // Clients go by the type in the data.
+    wire: text(document['type']) === type ? wireOf(event, type) : undefined,
   };
   if (kind === 'partial_image') {
     return { kind: 'partial', ...members, index: wholeNumber(document['partial_image_index']) };

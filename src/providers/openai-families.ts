@@ -33,6 +33,8 @@ const gptImage: OperationCapabilities = {
   inputs: { max: 16, as: 'bytes', files: true },
   mask: 'alpha',
   streams: true,
+  // More are answered with 400 "Streaming is only supported with n=1."
+  maxStreamed: 1,
 };
 const gptImageWithFidelity: OperationCapabilities = {
   ...gptImage,

@@ -138,8 +138,10 @@ export interface AskAgain {
   readonly isMade?: boolean;
   /** Ends the job when nobody waits for it any more. Holds until another one is given. */
   readonly cancel?: WireRequest | undefined;
-  /** Whatever the next call of `poll` has to know. */
+  /** Whatever the next call of `poll` has to know. With plain data, a job can be followed on by another process. */
   readonly state?: unknown;
+  /** How far the job is, from 0 to 1, where the provider says so. */
+  readonly progress?: number | undefined;
 }
 
 /** A trade of the configured credential for one that is valid for a while (RFC 6749 §4, RFC 7523). */
@@ -193,6 +195,8 @@ export interface OperationCapabilities {
    * a call that does not ask for it, whatever the caller wants.
    */
   readonly streams?: boolean | undefined;
+  /** The most pictures of one request whose answer comes as events; absent: `maxImages`. */
+  readonly maxStreamed?: number | undefined;
   /** Whether there may be no prompt, as for upscaling. */
   readonly promptOptional?: boolean | undefined;
 }

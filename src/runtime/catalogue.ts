@@ -21,6 +21,7 @@ import type {
   ConsumerKey,
   Entity,
   Hosting,
+  JobSettings,
   OperationSettings,
   TokenRing,
 } from '../pipeline/settings.ts';
@@ -73,7 +74,8 @@ export function compileCatalogue(sources: CatalogueSources): Catalogue {
     aliases: compileAliases(config),
     consumersByKeyHash: compileConsumers(config),
     budgets: compileBudgets(config),
-    alertWebhook: compileAlertWebhook(config),
+    alertWebhook: config.alerts.webhook && compileWebhook(config.alerts.webhook),
+    jobs: compileJobs(config),
     prices: compilePrices(config, sources.registry, active),
     unpriced: config.unpriced,
     onStateFailure: config.on_state_failure,
@@ -109,6 +111,7 @@ function compileEntity(file: EntityFile, pointer: string, sources: CatalogueSour
     slugs: slugsOf(file.name ?? file.id),
     providerNames: [...(provider.names ?? []), definition.name, ...definition.aliases],
     provider,
+    identity: identityOf(file.provider, config),
     knownModels: definition.models,
     operations: {
       generation: compileOperation(member(options, 'generation')),
@@ -120,6 +123,15 @@ function compileEntity(file: EntityFile, pointer: string, sources: CatalogueSour
     client: provider.origin === undefined ? unreachable : guardedClient(file.id, provider, provider.origin, sources),
     health: compileHealth(file, { tokens: ring, identity: [connection, tokenDigest] }, sources),
   };
+}
+
+/** A digest, since there may be secrets in it. */
+function identityOf(
+  provider: string,
+  { connection, ...more }: { readonly connection: Readonly<Record<string, JsonValue>> },
+): string {
+  const { timeout: _timeout, ...place } = connection;
+  return hash('sha256', JSON.stringify([provider, place, more]));
 }
 
 /** @param identity what makes it another provider, of which nothing is known yet */
@@ -319,16 +331,27 @@ function compileBudgets(config: GatewayFile): readonly Budget[] {
   }));
 }
 
-function compileAlertWebhook({ alerts: { webhook } }: GatewayFile): AlertWebhook | undefined {
-  if (webhook === undefined) return undefined;
-  const headers = Object.entries(webhook.headers).map(
-    ([name, value]) => [name.toLowerCase(), new Secret(value)] as const,
-  );
+function compileWebhook(file: NonNullable<GatewayFile['alerts']['webhook']>): AlertWebhook {
+  const headers = Object.entries(file.headers).map(([name, value]) => [name.toLowerCase(), new Secret(value)] as const);
   return {
-    url: webhook.url,
+    url: file.url,
     headers: Object.fromEntries(headers),
-    secret: webhook.secret === undefined ? undefined : new Secret(webhook.secret),
-    timeoutMs: webhook.timeout,
+    secret: file.secret === undefined ? undefined : new Secret(file.secret),
+    timeoutMs: file.timeout,
+  };
+}
+
+function compileJobs(config: GatewayFile): JobSettings {
+  const { concurrency, queue, timeout, keep, max_answer_bytes: maxAnswerBytes, webhook } = config.jobs;
+  const path = firstPath(config, '/:id', 'image-job');
+  return {
+    path: path && publicUrlOf(config) + path,
+    concurrency,
+    mostQueued: queue,
+    timeoutMs: timeout,
+    keptMs: keep,
+    maxAnswerBytes,
+    webhook: webhook && { ...compileWebhook(webhook), tries: webhook.tries },
   };
 }
 
@@ -338,17 +361,25 @@ function windowOf({ window, rolling }: GatewayFile['budgets'][number]): BudgetWi
   return window;
 }
 
+/** The path of the first route with a parameter and a stage. */
+function firstPath({ routes, pipelines }: GatewayFile, parameter: string, stage: string): string | undefined {
+  const found = routes.find(({ path, pipeline }) => {
+    const stages = typeof pipeline === 'string' ? (pipelines[pipeline] ?? []) : pipeline;
+    return path.includes(parameter) && stages.some(({ plugin, enabled }) => enabled && plugin === stage);
+  });
+  return found?.path;
+}
+
+function publicUrlOf({ server }: GatewayFile): string {
+  return server.public_url?.replace(/\/+$/, '') ?? '';
+}
+
 /** The first route that serves hosted images gives their links its path. */
 function compileHosting(config: GatewayFile): Hosting {
-  const serves = (route: GatewayFile['routes'][number]): boolean => {
-    const stages = typeof route.pipeline === 'string' ? config.pipelines[route.pipeline] : route.pipeline;
-    return (stages ?? []).some(({ plugin, enabled }) => enabled && plugin === 'serve-image');
-  };
-  const route = config.routes.find((candidate) => candidate.path.includes('/:name') && serves(candidate));
   const { image_links: links } = config;
   return {
-    publicUrl: config.server.public_url?.replace(/\/+$/, ''),
-    path: route?.path,
+    publicUrl: config.server.public_url === undefined ? undefined : publicUrlOf(config),
+    path: firstPath(config, '/:name', 'serve-image'),
     signer:
       links && createLinkSigner({ secrets: links.secret.map((text) => new Secret(text)), lifetimeMs: links.expires }),
   };

@@ -31,7 +31,7 @@ export interface CompiledRoute {
 }
 
 /** What stages get from the gateway itself, whichever route they stand in. */
-export type StageServices = Omit<StageEnv, 'route' | 'catalogue' | 'share'>;
+export type StageServices = Omit<StageEnv, 'route' | 'catalogue' | 'share' | 'below'>;
 
 export interface CompileSources extends Pick<CatalogueSources, 'config' | 'registry' | 'share' | 'createClient'> {
   readonly services: StageServices;
@@ -60,7 +60,7 @@ export function compile(sources: CompileSources): Compiled {
     const route = compileRoute(file, config.server);
     const { stages, pointer } = pipelineOf(file, index, config);
     if (typeof file.pipeline !== 'string') checkPipeline(stages, pointer, { registry, report });
-    const env: StageEnv = { ...services, route, catalogue, share };
+    const env: StageEnv = { ...services, route, catalogue, share, below: '' };
     const compiled = compilePipeline(stages, pointer, env, { registry, report });
     return { pattern: patternOf(file), route: { route, stages: compiled } };
   });

@@ -1,4 +1,5 @@
 /** From a list of stages in the file to a pipeline that can run, or to what is wrong with it. */
+import { hash } from 'node:crypto';
 import type { StageFile } from '../generated/gateway.ts';
 import type { SlotName } from '../pipeline/exchange.ts';
 import { isJsonObject } from '../json.ts';
@@ -68,12 +69,28 @@ export function compilePipeline(
     if (definition === undefined || !file.enabled) return [];
     const here = `${pointer}/${index}`;
     try {
-      return [compileStage(definition, file, here, env, sources)];
+      const below = digestOf(stages.slice(index + 1), env.below, sources.registry);
+      return [compileStage(definition, file, here, { ...env, below }, sources)];
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       sources.report(`${here}/config${error.pointer}`, error.message);
       return [];
     }
+  });
+}
+
+/** @param below of what comes after them. A digest, since there may be secrets in it. */
+function digestOf(stages: readonly StageFile[], below: string, registry: Registry): string {
+  return hash('sha256', JSON.stringify([whatWrites(stages, registry), below]));
+}
+
+function whatWrites(stages: readonly StageFile[], registry: Registry): readonly unknown[] {
+  return stages.flatMap((file): readonly unknown[] => {
+    const definition = registry.stages.get(file.plugin);
+    if (definition === undefined || !file.enabled) return [];
+    // How a composite goes about it is no part of what comes of it.
+    if (definition.composite === true) return whatWrites(nestedStages(file), registry);
+    return definition.writes.length === 0 ? [] : [[definition.name, file.config]];
   });
 }
 
@@ -92,6 +109,14 @@ function compileStage(
   ) {
     throw new ConfigError('/stages', `the schema of \`${definition.name}\` does not describe its \`stages\` as stages`);
   }
+  const maker = nested.findIndex(({ plugin, enabled }) => enabled && makesJobs(plugin, sources));
+  if (maker >= 0) {
+    const { plugin } = nested[maker] ?? file;
+    throw new ConfigError(
+      `/stages/${maker}`,
+      `\`${plugin}\` makes jobs of whole calls: put it above \`${definition.name}\``,
+    );
+  }
   const compiled = compilePipeline(nested, `${pointer}/config/stages`, env, sources);
   const log = env.log.child({ stage: definition.name });
   // The config has just been validated against the definition's own schema.
@@ -103,12 +128,17 @@ function compileStage(
     name,
     writes,
     handle,
+    keepsBody: definition.keepsBody,
     ...(definition.explain === undefined
       ? {}
       : { explainer: () => explainerOf(definition, config, env, nestedExplanation(compiled)) }),
     fills: [...writes.filter((slot) => !replaces(slot)), ...compiled.flatMap((stage) => stage.fills)],
     changes: [...writes.filter(replaces), ...compiled.flatMap((stage) => stage.changes)],
   };
+}
+
+function makesJobs(plugin: string, { registry }: PipelineSources): boolean {
+  return registry.stages.get(plugin)?.keepsBody !== undefined;
 }
 
 function explainerOf(definition: AnyStage, config: never, env: StageEnv, nested: NestedExplanation): Explainer {

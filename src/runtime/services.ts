@@ -4,6 +4,7 @@ import type { BlobCredentials, BlobStore } from '../blobs/blob-store.ts';
 import { OperatorError } from '../errors.ts';
 import type { GatewayFile } from '../generated/gateway.ts';
 import { silentLog, type Logger } from '../log.ts';
+import type { JobDesk } from '../pipeline/job.ts';
 import type { Registry } from '../pipeline/registry.ts';
 import type {
   AlertOutbox,
@@ -30,6 +31,7 @@ export interface ServiceSources {
   readonly forward: Forwarder;
   readonly services: ServiceConnector;
   readonly alerts: AlertOutbox;
+  readonly jobs: JobDesk;
   createPictureFetcher(options: {
     readonly spool: SpoolSettings;
     readonly log: Logger;
@@ -58,6 +60,7 @@ export async function openServices(sources: ServiceSources): Promise<StageServic
     forward: sources.forward,
     services: sources.services,
     alerts: sources.alerts,
+    jobs: sources.jobs,
     pictures: openPictures(sources, spool),
   };
 }
@@ -98,6 +101,23 @@ export const inertServices: StageServices = {
     sendKey: neverCalled,
     completeKey: neverCalled,
     releaseKey: neverCalled,
+    findAnswer: neverCalled,
+    indexAnswer: neverCalled,
+    forgetAnswer: neverCalled,
+    createJob: neverCalled,
+    claimJob: neverCalled,
+    sendJob: neverCalled,
+    returnJob: neverCalled,
+    placeJob: neverCalled,
+    carryReservation: neverCalled,
+    noteJobProgress: neverCalled,
+    heldJobs: neverCalled,
+    finishJob: neverCalled,
+    cancelJob: neverCalled,
+    readJob: neverCalled,
+    countJobs: neverCalled,
+    claimJobNotice: neverCalled,
+    settleJobNotice: neverCalled,
     read: neverCalled,
     reset: neverCalled,
     usage: neverCalled,
@@ -121,6 +141,7 @@ export const inertServices: StageServices = {
   pictures: { check: neverCalled, vouch: neverCalled, fetchAll: neverCalled, fetch: neverCalled },
   services: { connect: () => ({ ask: neverCalled, tell: neverCalled, close: () => Promise.resolve() }) },
   alerts: { post: neverCalled },
+  jobs: { wake: neverCalled, end: neverCalled },
 };
 
 function openStore({ config, registry, lease, clock }: ServiceSources): Promise<Store> {

@@ -1,10 +1,13 @@
 /** The part of the store contract that is one request each, for stores with a queue. */
+import type { AnswerIndex } from './answer-index.ts';
 import type { KeyStore } from './key-store.ts';
 import type { RequestQueue } from './queue.ts';
 import type { StoreAnswer } from './requests.ts';
 import type { CounterState, Store } from './store.ts';
 
-export type AskedMethods = Pick<Store, 'reserve' | 'settle' | 'release' | 'record' | 'reset' | 'read'> & KeyStore;
+export type AskedMethods = Pick<Store, 'reserve' | 'settle' | 'release' | 'record' | 'reset' | 'read'> &
+  KeyStore &
+  AnswerIndex;
 
 export function askingMethods(queue: Pick<RequestQueue, 'ask'>): AskedMethods {
   return {
@@ -39,6 +42,19 @@ export function askingMethods(queue: Pick<RequestQueue, 'ask'>): AskedMethods {
     },
     async releaseKey(key, holder) {
       await queue.ask({ kind: 'release-key', key, holder });
+    },
+    async findAnswer(key) {
+      const found = await queue.ask({ kind: 'find-answer', key });
+      if (found.kind === 'answer') return found.answer;
+      throw mixedUp(found);
+    },
+    async indexAnswer(key, answer) {
+      const done = await queue.ask({ kind: 'index-answer', key, answer });
+      if (done.kind === 'answer-done') return done.unneeded;
+      throw mixedUp(done);
+    },
+    async forgetAnswer(key, blob) {
+      await queue.ask({ kind: 'forget-answer', key, blob });
     },
   };
 }

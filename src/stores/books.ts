@@ -1,3 +1,4 @@
+import type { AnswerTable } from './answers.ts';
 import type { KeyTable } from './keys.ts';
 import type { LedgerRow, OpenRow, RecordedRow, RowOutcome } from './ledger.ts';
 import type { CounterRange, CounterState, Hold, Reservation, ReservationTerms } from './store.ts';
@@ -26,6 +27,7 @@ export interface Books {
   /** Adds a complete row; false, and nothing added, when the id is taken. */
   record(id: string, row: RecordedRow): boolean;
   readonly keys: KeyTable;
+  readonly answers: AnswerTable;
 }
 
 export type ReservationEnd = 'settled' | 'estimated' | 'released';

@@ -21,6 +21,7 @@ export const ledgerColumns = {
   inputTokens: 'input_tokens',
   outputTokens: 'output_tokens',
   costNanoUsd: 'cost_nano_usd',
+  savedNanoUsd: 'saved_nano_usd',
   state: 'state',
   status: 'status',
   latencyMs: 'latency_ms',

@@ -43,7 +43,7 @@ export function usageStatement(query: UsageQuery, dialect: Dialect): Statement {
     'count(*) AS requests',
     `count(CASE WHEN state = 'reserved' THEN 1 END) AS open`,
     `count(CASE WHEN state = 'estimated' THEN 1 END) AS estimated`,
-    ...(['images', 'input_tokens', 'output_tokens', 'cost_nano_usd'] as const).map(
+    ...(['images', 'input_tokens', 'output_tokens', 'cost_nano_usd', 'saved_nano_usd'] as const).map(
       (column) => `coalesce(sum(CASE WHEN state <> 'reserved' THEN ${column} END), 0) AS ${column}`,
     ),
     `count(CASE WHEN state <> 'reserved' AND cost_nano_usd IS NULL THEN 1 END) AS unpriced`,
@@ -69,6 +69,7 @@ export function usageGroups(answers: readonly Answered[], { by, limit }: UsageQu
     inputTokens: Number(answer['input_tokens']),
     outputTokens: Number(answer['output_tokens']),
     costNanoUsd: BigInt(String(answer['cost_nano_usd'])),
+    savedNanoUsd: BigInt(String(answer['saved_nano_usd'])),
     unpriced: Number(answer['unpriced']),
   }));
   return inOrder(groups, limit);

@@ -36,6 +36,8 @@ export interface LedgerRow {
   readonly outputTokens: number | null;
   /** What all tries have cost together, in nano-dollars. */
   readonly costNanoUsd: number | null;
+  /** What the answer to an earlier call, given once more, had cost then, in nano-dollars. */
+  readonly savedNanoUsd: number | null;
   readonly state: RowState;
   /** The HTTP status that went out; 499 when the client was gone. */
   readonly status: number | null;
@@ -46,7 +48,7 @@ export interface LedgerRow {
 }
 
 /** A request of which the end is not known yet. */
-export type OpenRow = Omit<LedgerRow, 'state' | 'status' | 'latencyMs'>;
+export type OpenRow = Omit<LedgerRow, 'savedNanoUsd' | 'state' | 'status' | 'latencyMs'>;
 
 /** A request that is over, and for which nothing was reserved. */
 export type RecordedRow = LedgerRow & { readonly state: 'recorded' | 'estimated' };
@@ -63,6 +65,7 @@ export interface RowOutcome extends Pick<
   | 'inputTokens'
   | 'outputTokens'
   | 'costNanoUsd'
+  | 'savedNanoUsd'
   | 'status'
   | 'latencyMs'
   | 'attempts'
@@ -111,6 +114,8 @@ export interface UsageGroup {
   readonly outputTokens: number;
   /** Nano-dollars, as far as costs are known; the sum of years may be more than a number holds exactly. */
   readonly costNanoUsd: bigint;
+  /** Nano-dollars that were not spent, since an earlier answer was given once more; as far as its cost is known. */
+  readonly savedNanoUsd: bigint;
   /** Requests that are over and whose cost is not known. */
   readonly unpriced: number;
 }

@@ -102,6 +102,7 @@ function addUp(rows: readonly LedgerRow[], by: readonly UsageKey[]): UsageGroup 
     inputTokens: sum('inputTokens'),
     outputTokens: sum('outputTokens'),
     costNanoUsd: over.reduce((total, { costNanoUsd }) => total + BigInt(costNanoUsd ?? 0), 0n),
+    savedNanoUsd: over.reduce((total, { savedNanoUsd }) => total + BigInt(savedNanoUsd ?? 0), 0n),
     unpriced: over.filter(({ costNanoUsd }) => costNanoUsd === null).length,
   };
 }

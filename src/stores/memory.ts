@@ -1,8 +1,11 @@
 import { OperatorError } from '../errors.ts';
 import { askingMethods } from './ask.ts';
 import { comesAfter, estimate, isInRange, StoreMisuse, type Books, type HeldAmount } from './books.ts';
+import { createMemoryJobs, type MemoryJobs } from './memory-jobs.ts';
+import { jobMethods } from './job-requests.ts';
 import type { KeyRow } from './keys.ts';
 import type { Counter, CountersQuery } from './ledger.ts';
+import { createMemoryAnswers } from './memory-answers.ts';
 import { createMemoryLedger, type MemoryLedger } from './memory-ledger.ts';
 import { storeClosed } from './queue.ts';
 import { perform, type StoreAnswer, type StoreRequest } from './requests.ts';
@@ -37,6 +40,7 @@ export const memoryStore: StoreDefinition = {
 
     return {
       ...askingMethods({ ask }),
+      ...jobMethods((request) => run(() => tables.jobs.perform(request))),
       maintain: ({ ledgerKeptMs }) =>
         run(() => {
           const estimated = tables.expired().filter((id) => estimate(tables.books, id)).length;
@@ -73,6 +77,7 @@ interface MemoryReservation {
 
 interface MemoryTables {
   readonly books: Books;
+  readonly jobs: MemoryJobs;
   readonly ledger: MemoryLedger;
   counters(query: CountersQuery): readonly Counter[];
   /** Open reservations whose time is up. */
@@ -88,6 +93,8 @@ function createTables(now: () => number): MemoryTables {
   const over = new Set<string>();
   const ledger = createMemoryLedger(mostRows);
   const keys = new Map<string, KeyRow>();
+  const answers = createMemoryAnswers(now);
+  const jobs = createMemoryJobs(now);
 
   const isTaken = (id: string): boolean => open.has(id) || over.has(id);
 
@@ -127,7 +134,8 @@ function createTables(now: () => number): MemoryTables {
     },
     open(id, holds, { heldUntilMs, row }) {
       if (isTaken(id)) return false;
-      const number = row && ledger.add({ ...row, state: 'reserved', status: null, latencyMs: null });
+      const number =
+        row && ledger.add({ ...row, savedNanoUsd: null, state: 'reserved', status: null, latencyMs: null });
       open.set(id, { holds, heldUntilMs, row: number });
       return true;
     },
@@ -150,10 +158,12 @@ function createTables(now: () => number): MemoryTables {
       put: (key, row) => void keys.set(key, row),
       remove: (key) => void keys.delete(key),
     },
+    answers,
   };
 
   return {
     books,
+    jobs,
     ledger,
     counters({ prefix = '', after, limit }) {
       return Array.from(counters, ([counter, { settled, held, expiresAtMs }]) => ({
@@ -181,6 +191,8 @@ function createTables(now: () => number): MemoryTables {
         const isHeld = (state === 'claimed' || state === 'sent') && heldUntilMs > nowMs;
         if (!isHeld && keptUntilMs <= nowMs) keys.delete(key);
       }
+      answers.forget(nowMs);
+      jobs.forget();
       if (ledgerKeptMs !== undefined) ledger.forget(nowMs - ledgerKeptMs);
     },
   };

@@ -8,6 +8,7 @@
  * stays at zero. Who has that lock is the only one who reserves there; so the others are read then, by a statement of
  * its own that sees what has been written until it began.
  */
+import type { AnswerTable } from './answers.ts';
 import {
   comesAfter,
   endOfPrefix,
@@ -236,7 +237,10 @@ function createCopy(
     open(id, holds, { heldUntilMs, row }) {
       if (taken.has(id)) return false;
       taken.add(id);
-      const number = row === undefined ? null : addRow({ ...row, state: 'reserved', status: null, latencyMs: null });
+      const number =
+        row === undefined
+          ? null
+          : addRow({ ...row, savedNanoUsd: null, state: 'reserved', status: null, latencyMs: null });
       open.set(id, { holds, row: number });
       opened.set(id, {
         id,
@@ -274,6 +278,7 @@ function createCopy(
       return true;
     },
     keys,
+    answers: elsewhere,
   };
 
   return {
@@ -286,6 +291,21 @@ function createCopy(
       completions: Array.from(completions, ([number, row]) => ({ number, completion: inColumns(row) })),
     }),
   };
+}
+
+/** Kept answers have statements of their own. */
+const elsewhere: AnswerTable = {
+  nowMs: notHere,
+  get: notHere,
+  put: notHere,
+  use: notHere,
+  remove: notHere,
+  size: notHere,
+  oldest: notHere,
+};
+
+function notHere(): never {
+  throw new Error('Kept answers are no part of a batch.');
 }
 
 /** The members of a row under the names of their columns. */

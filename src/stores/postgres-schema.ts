@@ -88,6 +88,44 @@ const migrations: readonly string[] = [
    ) WITH (fillfactor = 70);
    CREATE INDEX pinhole_idempotency_keys_held ON pinhole_idempotency_keys (owner) WHERE state IN ('claimed', 'sent');
    CREATE INDEX pinhole_idempotency_keys_kept ON pinhole_idempotency_keys (kept_until_ms);`,
+
+  `ALTER TABLE pinhole_ledger ADD COLUMN saved_nano_usd bigint;
+
+   CREATE TABLE pinhole_kept_answers (
+     key           text COLLATE "C" PRIMARY KEY,
+     space         text COLLATE "C" NOT NULL,
+     blob          text NOT NULL,
+     bytes         bigint NOT NULL,
+     about         text NOT NULL,
+     made_at_ms    bigint NOT NULL,
+     used_at_ms    bigint NOT NULL,
+     expires_at_ms bigint NOT NULL
+   ) WITH (fillfactor = 70);
+   CREATE INDEX pinhole_kept_answers_used ON pinhole_kept_answers (space, used_at_ms) INCLUDE (bytes);
+   CREATE INDEX pinhole_kept_answers_expiring ON pinhole_kept_answers (expires_at_ms);`,
+  `CREATE TABLE pinhole_jobs (
+     id             text COLLATE "C" PRIMARY KEY,
+     consumer       text,
+     state          text NOT NULL CHECK (state IN ('queued', 'running', 'sent', 'succeeded', 'failed', 'cancelled')),
+     holder         text,
+     owner          text,
+     claims         integer NOT NULL,
+     request        text NOT NULL,
+     outcome        text,
+     place          text,
+     progress       double precision,
+     created_at_ms  bigint NOT NULL,
+     started_at_ms  bigint,
+     finished_at_ms bigint,
+     kept_until_ms  bigint NOT NULL,
+     notify         integer NOT NULL,
+     notice_due_ms  bigint,
+     notice_tries   integer NOT NULL
+   ) WITH (fillfactor = 70);
+   CREATE INDEX pinhole_jobs_waiting ON pinhole_jobs (created_at_ms, id) WHERE state = 'queued';
+   CREATE INDEX pinhole_jobs_held ON pinhole_jobs (owner) WHERE state IN ('running', 'sent');
+   CREATE INDEX pinhole_jobs_kept ON pinhole_jobs (kept_until_ms) WHERE state IN ('succeeded', 'failed', 'cancelled');
+   CREATE INDEX pinhole_jobs_noticed ON pinhole_jobs (notice_due_ms) WHERE notice_due_ms IS NOT NULL;`,
 ];
 
 /** Any number that nobody else on the database is likely to lock. */

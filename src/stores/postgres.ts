@@ -1,6 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { OperatorError } from '../errors.ts';
+import type { AnswerIndex } from './answer-index.ts';
 import { askingMethods } from './ask.ts';
+import { jobMethods, type JobAnswer, type JobRequest } from './job-requests.ts';
+import { abandonStatement, carried, jobStatement, pruneStatement, readJobAnswer, type JobDialect } from './job-sql.ts';
 import { endOfPrefix } from './books.ts';
 import {
   countersStatement,
@@ -14,6 +17,7 @@ import {
   type Statement,
 } from './ledger-sql.ts';
 import type { BooksReader } from './ledger.ts';
+import { answerConnections, createPostgresAnswers } from './postgres-answers.ts';
 import { runBatch } from './postgres-batch.ts';
 import { abandonKeys } from './postgres-keys.ts';
 import { createLink, reasonOf, sqlState, type Session } from './postgres-link.ts';
@@ -76,6 +80,7 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
   // One connection for requests, one for the upkeep; reports have their own, so that they hold up neither.
   const link = createLink({ address, connections: 2, statementMs });
   const reports = createLink({ address, connections: 2, statementMs: reportMs });
+  const answersLink = createLink({ address, connections: answerConnections, statementMs });
   const owner = randomUUID();
   const health: Health = { healthy: true };
   let preparing: Promise<void> | undefined;
@@ -163,12 +168,15 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
   async function sweep(): Promise<number> {
     // After an outage all leases have run out; the others are given the time to renew theirs.
     const mayTell = inContactSinceMs !== undefined && performance.now() - inContactSinceMs > leaseMs;
-    if (mayTell) await abandonKeys(link, upkeepStep);
+    if (mayTell) {
+      await abandonKeys(link, upkeepStep);
+      await link.query(abandonStatement(leaseHasRunOut, { nowMs: now(), values: [] }, jobDialect, upkeepStep));
+    }
     let total = 0;
     for (let step = 0; step < mostSteps; step += 1) {
       const found = await link.query({
         text: `SELECT id FROM pinhole_reservations AS held
-                WHERE state = 'held' AND (held_until_ms <= $1 OR $2 AND NOT EXISTS (
+                WHERE state = 'held' AND (held_until_ms <= $1 OR $2 AND owner IS DISTINCT FROM '${carried}' AND NOT EXISTS (
                         SELECT FROM pinhole_owners WHERE owner = held.owner AND expires_at > now()))
                 LIMIT $3`,
         values: [now(), mayTell, upkeepStep],
@@ -196,6 +204,8 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
       `kept_until_ms <= $2 AND (state IN ('done', 'lost') OR held_until_ms <= $2)`,
       [nowMs],
     );
+    await forget('kept_answers', 'key', 'expires_at_ms <= $2', [nowMs]);
+    await link.query(pruneStatement(nowMs, jobDialect, upkeepStep));
     if (ledgerKeptMs !== undefined) {
       await forget('ledger', 'number', `at_ms < $2 AND state <> 'reserved'`, [nowMs - ledgerKeptMs]);
     }
@@ -213,11 +223,34 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
     }
   }
 
+  const answers: AnswerIndex = createPostgresAnswers(answersLink, now);
+
+  /** Work that is no part of a batch. @throws GatewayError overloaded */
+  async function outsideQueue<Value>(work: () => Promise<Value>): Promise<Value> {
+    if (closing !== undefined) throw storeClosed();
+    try {
+      await prepare();
+      return await work();
+    } catch (error) {
+      health.healthy = false;
+      throw cannotWrite(error);
+    }
+  }
+
+  function askOfJobs(request: JobRequest): Promise<JobAnswer> {
+    return outsideQueue(async () => {
+      // What is taken without a lease would be taken for abandoned.
+      if (request.kind === 'claim' && performance.now() - renewedAtMs > leaseMs / 3) await renewLease(link);
+      const statement = jobStatement(request, { owner, nowMs: now() }, jobDialect);
+      return readJobAnswer(request, await link.query(statement));
+    });
+  }
+
   async function shut(): Promise<void> {
     await queue.close();
     // What is still reserved may be recovered at once.
     await link.query({ text: 'DELETE FROM pinhole_owners WHERE owner = $1', values: [owner] }).catch(() => undefined);
-    await Promise.all([link.close(), reports.close()]);
+    await Promise.all([link.close(), reports.close(), answersLink.close()]);
   }
 
   try {
@@ -225,18 +258,17 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
   } catch (error) {
     const { cause } = error as { readonly cause?: unknown };
     if (!patient || cause instanceof OperatorError) {
-      await Promise.all([link.close(), reports.close()]);
+      await Promise.all([link.close(), reports.close(), answersLink.close()]);
       throw cannotOpen(cause);
     }
   }
 
   return {
     ...askingMethods(queue),
+    ...jobMethods(askOfJobs),
     ...createReader(reports),
-    async read(counter, range) {
-      if (closing !== undefined) throw storeClosed();
-      try {
-        await prepare();
+    read: (counter, range) =>
+      outsideQueue(async () => {
         const [found] = await link.query(
           range === undefined
             ? {
@@ -252,11 +284,10 @@ async function openPostgresStore(location: string, settings: StoreSettings): Pro
               },
         );
         return { settled: Number(found?.['settled'] ?? 0), held: Number(found?.['held'] ?? 0) };
-      } catch (error) {
-        health.healthy = false;
-        throw cannotWrite(error);
-      }
-    },
+      }),
+    findAnswer: (key) => outsideQueue(() => answers.findAnswer(key)),
+    indexAnswer: (key, answer) => outsideQueue(() => answers.indexAnswer(key, answer)),
+    forgetAnswer: (key, blob) => outsideQueue(() => answers.forgetAnswer(key, blob)),
     healthy: () => health.healthy,
     maintain,
     close() {
@@ -273,6 +304,18 @@ const dialect: Dialect = {
   day: `to_char(to_timestamp(at_ms / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')`,
   month: `to_char(to_timestamp(at_ms / 1000) AT TIME ZONE 'UTC', 'YYYY-MM')`,
 };
+
+const jobDialect: JobDialect = {
+  table: 'pinhole_jobs',
+  reservations: 'pinhole_reservations',
+  parameter: (number) => `$${number}`,
+  lock: 'FOR UPDATE SKIP LOCKED',
+  among: (column, parameter) => `${column} = ANY (${parameter}::text[])`,
+  list: (texts) => texts,
+};
+
+const leaseHasRunOut =
+  'NOT EXISTS (SELECT FROM pinhole_owners WHERE owner = pinhole_jobs.owner AND expires_at > now())';
 
 function createReader(session: Session): Omit<BooksReader, 'close'> {
   async function query(statement: Statement): Promise<readonly Answered[]> {

@@ -1,11 +1,12 @@
 /** What is asked of a store's tables, as plain data, so that it can be gathered into one transaction and sent to a thread. */
+import { isAnswerRequest, performOnAnswer, type AnswerReport, type AnswerRequest } from './answers.ts';
 import * as rules from './books.ts';
 import { StoreMisuse, type Books } from './books.ts';
 import { isKeyRequest, performOnKey, type KeyAnswer, type KeyRequest } from './keys.ts';
 import type { RecordedRow, RowOutcome } from './ledger.ts';
 import type { CounterRange, CounterState, Hold, Reservation, ReservationTerms } from './store.ts';
 
-export type StoreRequest = BooksRequest | KeyRequest;
+export type StoreRequest = BooksRequest | KeyRequest | AnswerRequest;
 
 export type BooksRequest =
   | {
@@ -29,6 +30,7 @@ export type BooksRequest =
 
 export type StoreAnswer =
   | KeyAnswer
+  | AnswerReport
   | Reservation
   | { readonly kind: 'state'; readonly state: CounterState }
   /** `count`: reservations that were estimated. */
@@ -39,6 +41,7 @@ export type StoreAnswer =
 /** Does what is asked. @throws Error when the tables cannot be written to, which fails everything around it as well */
 export function perform(books: Books, request: StoreRequest): StoreAnswer {
   try {
+    if (isAnswerRequest(request)) return performOnAnswer(books.answers, request);
     return isKeyRequest(request) ? performOnKey(books.keys, request) : answer(books, request);
   } catch (error) {
     // It has changed nothing, so what is done together with it stands.

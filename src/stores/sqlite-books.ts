@@ -1,8 +1,10 @@
 /** The tables of the SQLite file, as the rules see them. All of it runs within a transaction of the caller's. */
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import { endOfPrefix, estimate, type Books, type RowCompletion } from './books.ts';
+import { carried } from './job-sql.ts';
 import { ledgerColumns, ledgerMembers } from './ledger-columns.ts';
 import type { LedgerRow } from './ledger.ts';
+import { createSqliteAnswers } from './sqlite-answers.ts';
 import { createSqliteKeys } from './sqlite-keys.ts';
 
 export interface SqliteBooks extends Books {
@@ -91,7 +93,10 @@ export function createSqliteBooks(database: DatabaseSync, owner: string): Sqlite
         addAmount.run(number, position, counter, amount, expiresAtMs ?? null),
       );
       if (row !== undefined) {
-        linkRow.run(insertRow({ ...row, state: 'reserved', status: null, latencyMs: null }), number);
+        linkRow.run(
+          insertRow({ ...row, savedNanoUsd: null, state: 'reserved', status: null, latencyMs: null }),
+          number,
+        );
       }
       return true;
     },
@@ -114,6 +119,7 @@ export function createSqliteBooks(database: DatabaseSync, owner: string): Sqlite
       return true;
     },
     keys: createSqliteKeys(database, owner, () => books.nowMs),
+    answers: createSqliteAnswers(database, () => books.nowMs),
   };
   return books;
 }
@@ -134,7 +140,7 @@ export interface SqliteSweeper {
 
 export function createSqliteSweeper(database: DatabaseSync, books: Books): SqliteSweeper {
   const findOwners = database.prepare(
-    `SELECT DISTINCT owner FROM reservations WHERE state = 'held' AND owner NOT NULL`,
+    `SELECT DISTINCT owner FROM reservations WHERE state = 'held' AND owner NOT NULL AND owner <> '${carried}'`,
   );
   const findExpired = database.prepare(
     `SELECT id FROM reservations WHERE state = 'held' AND held_until_ms <= ? LIMIT ?`,

@@ -83,4 +83,42 @@ export const migrations: readonly string[] = [
    ) STRICT, WITHOUT ROWID;
    CREATE INDEX idempotency_keys_held ON idempotency_keys (owner) WHERE state IN ('claimed', 'sent');
    CREATE INDEX idempotency_keys_kept ON idempotency_keys (kept_until_ms);`,
+
+  `ALTER TABLE ledger ADD COLUMN saved_nano_usd INTEGER;
+
+   CREATE TABLE kept_answers (
+     key           TEXT PRIMARY KEY,
+     space         TEXT NOT NULL,
+     blob          TEXT NOT NULL,
+     bytes         INTEGER NOT NULL,
+     about         TEXT NOT NULL,
+     made_at_ms    INTEGER NOT NULL,
+     used_at_ms    INTEGER NOT NULL,
+     expires_at_ms INTEGER NOT NULL
+   ) STRICT, WITHOUT ROWID;
+   CREATE INDEX kept_answers_used ON kept_answers (space, used_at_ms, bytes);
+   CREATE INDEX kept_answers_expiring ON kept_answers (expires_at_ms);`,
+  `CREATE TABLE jobs (
+     id             TEXT PRIMARY KEY,
+     consumer       TEXT,
+     state          TEXT NOT NULL CHECK (state IN ('queued', 'running', 'sent', 'succeeded', 'failed', 'cancelled')),
+     holder         TEXT,
+     owner          TEXT,
+     claims         INTEGER NOT NULL,
+     request        TEXT NOT NULL,
+     outcome        TEXT,
+     place          TEXT,
+     progress       REAL,
+     created_at_ms  INTEGER NOT NULL,
+     started_at_ms  INTEGER,
+     finished_at_ms INTEGER,
+     kept_until_ms  INTEGER NOT NULL,
+     notify         INTEGER NOT NULL,
+     notice_due_ms  INTEGER,
+     notice_tries   INTEGER NOT NULL
+   ) STRICT;
+   CREATE INDEX jobs_waiting ON jobs (created_at_ms, id) WHERE state = 'queued';
+   CREATE INDEX jobs_held ON jobs (owner) WHERE state IN ('running', 'sent');
+   CREATE INDEX jobs_kept ON jobs (kept_until_ms) WHERE state IN ('succeeded', 'failed', 'cancelled');
+   CREATE INDEX jobs_noticed ON jobs (notice_due_ms) WHERE notice_due_ms IS NOT NULL;`,
 ];

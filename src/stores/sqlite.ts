@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { OperatorError } from '../errors.ts';
 import { askingMethods } from './ask.ts';
+import { jobMethods, type JobAnswer, type JobRequest } from './job-requests.ts';
 import { cannotWrite, createQueue, storeClosed, type Health } from './queue.ts';
 import { truePath } from './sqlite-file.ts';
 import { claim } from './sqlite-owner.ts';
@@ -110,6 +111,18 @@ async function openSqliteStore(location: string, settings: StoreSettings): Promi
     }
   }
 
+  async function askOfJobs(request: JobRequest): Promise<JobAnswer> {
+    if (closing !== undefined) throw storeClosed();
+    try {
+      const answer = await (await liveThread()).call({ kind: 'job', nowMs: settings.now(), request });
+      if (answer.kind === 'job') return answer.answer;
+      throw new Error('The state file gave an answer to another question.');
+    } catch (error) {
+      health.healthy = false;
+      throw cannotWrite(error);
+    }
+  }
+
   async function shut(): Promise<void> {
     await queue.close();
     const current = await thread.catch(() => undefined);
@@ -122,6 +135,7 @@ async function openSqliteStore(location: string, settings: StoreSettings): Promi
 
   return {
     ...askingMethods(queue),
+    ...jobMethods(askOfJobs),
     usage: reader.usage,
     rows: reader.rows,
     counters: reader.counters,

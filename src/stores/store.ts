@@ -1,3 +1,5 @@
+import type { AnswerIndex } from './answer-index.ts';
+import type { JobStore } from './job-store.ts';
 import type { KeyStore } from './key-store.ts';
 import type { BooksReader, OpenRow, RecordedRow, RowOutcome } from './ledger.ts';
 
@@ -7,7 +9,7 @@ import type { BooksReader, OpenRow, RecordedRow, RowOutcome } from './ledger.ts'
  * happens to a counter happens to the row in the same transaction. All amounts are whole numbers, in units that are the
  * caller's business. Every method that writes throws GatewayError overloaded when the store cannot be written to.
  */
-export interface Store extends BooksReader, KeyStore {
+export interface Store extends BooksReader, KeyStore, AnswerIndex, JobStore {
   /**
    * Takes a reservation on all counters together, if each has room for it. The list may be empty: then only the row is
    * kept.

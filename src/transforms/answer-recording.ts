@@ -83,7 +83,8 @@ function writeDown(given: ByteSource, options: Omit<SpoolOptions, 'overflow'>): 
   async function write(chunk: Uint8Array): Promise<void> {
     if (unkept !== undefined) return;
     try {
-      await spool.write(chunk);
+      // The spool takes over what it is given, and may let go of its memory; the chunk itself is yet to go out.
+      await spool.write(new Uint8Array(chunk));
     } catch (cause) {
       // Whoever waits for the answer gets it all the same.
       unkept = { cause };

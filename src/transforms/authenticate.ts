@@ -3,7 +3,8 @@ import type { IncomingHttpHeaders } from 'node:http';
 import schema from '../../schemas/stages/authenticate.schema.json' with { type: 'json' };
 import { GatewayError } from '../errors.ts';
 import { callerLabels } from '../pipeline/caller-labels.ts';
-import { anonymous, type Consumer, type ConsumerKey } from '../pipeline/settings.ts';
+import type { RunningJob } from '../pipeline/job.ts';
+import { anonymous, type Catalogue, type Consumer, type ConsumerKey } from '../pipeline/settings.ts';
 import { defineStage } from '../pipeline/stage.ts';
 
 /**
@@ -18,8 +19,11 @@ export const authenticate = defineStage({
   create(_config, env) {
     const { consumersByKeyHash } = env.catalogue;
 
-    return function authenticate({ request }) {
+    return function authenticate({ request, job }) {
       const labels = callerLabels(request.headers);
+      if (job !== undefined) {
+        return { caller: { ...anonymous, consumer: ownerOfJob(job, env.catalogue, env.clock.now()), ...labels } };
+      }
       if (consumersByKeyHash.size === 0) return { caller: { ...anonymous, ...labels } };
       const key = presentedKey(request.headers);
       if (key === undefined) {
@@ -53,6 +57,22 @@ export const authenticate = defineStage({
     };
   },
 });
+
+/**
+ * A job has shown its key when it came, which is not kept. Its consumer must still be there, with some key that is good.
+ * @throws GatewayError invalid_api_key
+ */
+function ownerOfJob(
+  { consumer: id }: RunningJob,
+  { consumersByKeyHash }: Catalogue,
+  nowMs: number,
+): Consumer | undefined {
+  if (id === null && consumersByKeyHash.size === 0) return undefined;
+  const keys = [...consumersByKeyHash.values()].filter(({ consumer }) => consumer.id === id);
+  const good = keys.find(({ enabled, expiresAtMs }) => enabled && expiresAtMs > nowMs) ?? keys[0];
+  if (good === undefined) throw refusal('The consumer whose job this is may not call any more.');
+  return validConsumer(good, nowMs);
+}
 
 const challenge = { 'www-authenticate': 'Bearer realm="pinhole"' };
 

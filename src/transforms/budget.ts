@@ -54,7 +54,12 @@ export const budget = defineStage({
       const id = `${exchange.id}/${randomUUID()}`;
       const terms = { heldUntilMs: nowMs + exchange.route.timeoutMs + persistMs };
       const row = openRow(exchange, env.catalogue.prices);
-      const holds = shares.map((share) => holdOf(share));
+      const carried = exchange.job?.reservation;
+      // What was made room for once is not refused when another process goes on with it.
+      const holds = shares.map((share) => ({
+        ...holdOf(share),
+        ...(carried === undefined ? {} : { limit: undefined }),
+      }));
       const reserving = env.store.reserve(id, holds, { ...terms, row });
       /** What was reserved on top of it for further tries. */
       const more: { readonly id: string; readonly amounts: readonly number[] }[] = [];
@@ -67,6 +72,8 @@ export const budget = defineStage({
       exchange.defer(async (end) => {
         // A failure to reserve has failed the exchange; then there is nothing to settle.
         const reservation = await reserving.catch(() => undefined);
+        // Whoever goes on with the job settles it.
+        if (exchange.job?.isParked() === true) return;
         if (reservation?.kind === 'held') {
           await settle(env, exchange, { id, further: more.map((each) => each.id) }, shares, end, tell);
         }
@@ -75,6 +82,8 @@ export const budget = defineStage({
       });
       try {
         refuse(await reserving, shares);
+        // Only now, so that room for the call is held all the time.
+        await exchange.job?.adopt(id);
         exchange.budgets.push(...shares.map((share) => counted(share, exchange, env, () => heldOn(share))));
       } catch (error) {
         const failed = error instanceof GatewayError && error.code === 'overloaded';

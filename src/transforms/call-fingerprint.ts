@@ -11,7 +11,7 @@ export async function callFingerprint({ method, path, query, headers }: RequestH
   const { images, mask, inputRules: _ofTheGateway, ...members } = call;
   const digests: string[] = [];
   // One after the other: each may be as large as the route allows.
-  for (const image of images) digests.push(await digestOf(image));
+  for (const image of images) digests.push(await pictureDigest(image));
   const document = {
     method,
     path: path.split('?')[0],
@@ -19,12 +19,13 @@ export async function callFingerprint({ method, path, query, headers }: RequestH
     wantsImage: /^\s*image\//i.test(headers.accept ?? ''),
     members,
     images: digests,
-    mask: mask === undefined ? null : await digestOf(mask),
+    mask: mask === undefined ? null : await pictureDigest(mask),
   };
   return hash('sha256', JSON.stringify(sorted(document)));
 }
 
-async function digestOf(image: InputImage): Promise<string> {
+/** What a picture is, whatever the form in which it came; a link is its address. */
+export async function pictureDigest(image: InputImage): Promise<string> {
   if (image.kind === 'provider-file') return `file ${image.id}`;
   if (image.payload.kind === 'link') return `link ${image.payload.url}`;
   const digest = createHash('sha256');
@@ -33,7 +34,7 @@ async function digestOf(image: InputImage): Promise<string> {
 }
 
 /** The same value with the members of each object in the order of their names. */
-function sorted(value: unknown): unknown {
+export function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);
   if (typeof value !== 'object' || value === null) return value;
   const members = Object.entries(value).toSorted(([name], [other]) => (name < other ? -1 : 1));

@@ -34,7 +34,7 @@ export const dispatch = defineStage({
       exchange.defer(deadline.clear);
       const [only] = upstream;
       if (upstream.length === 1 && only !== undefined) {
-        const { answered, visit } = await runner.run(exchange, target, only, deadline.signal);
+        const { answered, visit } = await runner.run(exchange, target, only, deadline.signal, exchange.job);
         keepVisit(exchange, visit);
         // Whatever was not read by then would hold its connection.
         exchange.defer(() => answered.reply.body.cancel());

@@ -51,7 +51,8 @@ function coerce(name: string, text: string | LongText | TakenPicture | undefined
   if (documents.has(name) && (typeof text === 'string' || text instanceof LongText)) return documentOrText(name, text);
   if (typeof text !== 'string') return text;
   if (wholeNumbers.has(name) && /^-?\d{1,15}$/.test(text)) return Number(text);
-  if (booleans.has(name) && (text === 'true' || text === 'false')) return text === 'true';
+  // Python's HTTP clients write a capital letter.
+  if (booleans.has(name) && /^(?:true|false)$/i.test(text)) return text.toLowerCase() === 'true';
   return text;
 }
 

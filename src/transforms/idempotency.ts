@@ -1,7 +1,6 @@
 import { hash, randomUUID } from 'node:crypto';
 import schema from '../../schemas/stages/idempotency.schema.json' with { type: 'json' };
 import { persist, persistMs, reasonOf } from '../budget/persist.ts';
-import { mayBeBilled } from '../budget/usage.ts';
 import { GatewayError, toGatewayError } from '../errors.ts';
 import type { IdempotencyConfig } from '../generated/stages/idempotency.ts';
 import type { Attempt, Exchange, ExchangeEnd, ExchangeView } from '../pipeline/exchange.ts';
@@ -9,7 +8,8 @@ import { defineStage, Halt, type StageEnv } from '../pipeline/stage.ts';
 import type { KeyState } from '../stores/key-store.ts';
 import { createAnswerRecording, type AnswerRecording } from './answer-recording.ts';
 import { callFingerprint } from './call-fingerprint.ts';
-import { errorAnswer, keepAnswer, noAnswer, openAnswer, type KeptAnswer } from './kept-answer.ts';
+import { isFinal } from './final-error.ts';
+import { errorAnswer, keepAnswer, noAnswer, openAnswer, withDeadline, type KeptAnswer } from './kept-answer.ts';
 
 /**
  * Makes a call once, however often it is sent under the same `Idempotency-Key`: the first goes on, and goes on to its end
@@ -186,15 +186,6 @@ async function markSent(env: StageEnv, exchange: Exchange, { key, holder }: OwnC
   if (!isHeld) throw new GatewayError('overloaded', 'The gateway has lost hold of the `Idempotency-Key`.');
 }
 
-/** Whether an error is the answer to the key from now on. Otherwise the same call may be tried again under it. */
-function isFinal(error: GatewayError, attempts: readonly Attempt[]): boolean {
-  if (!attempts.some(({ sent }) => sent)) return false;
-  if (attempts.some(mayBeBilled)) return true;
-  // What is wrong with the request stays wrong; a full queue, an outage or a credential of ours does not.
-  const isAboutTheRequest = error.status < 500 && error.status !== 429 && error.code !== 'client_closed_request';
-  return !error.retry && (isAboutTheRequest || error.code === 'upstream_invalid_response');
-}
-
 /** Under the same key another try would only get the same answer. */
 function finalError(error: GatewayError, attempts: readonly Attempt[]): GatewayError {
   if (!error.retry || !isFinal(error, attempts)) return error;
@@ -202,9 +193,6 @@ function finalError(error: GatewayError, attempts: readonly Attempt[]): GatewayE
   const message = `${error.message} The call may have been billed; to make it anew, send another \`Idempotency-Key\`.`;
   return new GatewayError(code, message, { param, status, publicCode, headers, cause, retry: false });
 }
-
-/** Milliseconds for writing an answer to where it is kept. */
-const keepMs = 120_000;
 
 /** Keeps the answer under the key, or frees the key. Never rejects. */
 async function conclude(
@@ -252,17 +240,5 @@ async function keptAnswer(
   } catch (error) {
     log.error('an answer could not be kept for its idempotency key', reasonOf(error));
     return errorAnswer(noAnswer('its answer could not be kept'));
-  }
-}
-
-async function withDeadline<Value>({ clock }: StageEnv, work: (signal: AbortSignal) => Promise<Value>): Promise<Value> {
-  const deadline = new AbortController();
-  const timer = clock.timer(keepMs, () =>
-    deadline.abort(new GatewayError('overloaded', `The answer was not written within ${keepMs / 1000} seconds.`)),
-  );
-  try {
-    return await work(deadline.signal);
-  } finally {
-    timer.cancel();
   }
 }

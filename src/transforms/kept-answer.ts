@@ -1,8 +1,10 @@
 /** Answers as they are kept under a key: in the state what is small, with the name of what lies beside the pictures. */
 import type { Blob, BlobStore } from '../blobs/blob-store.ts';
+import { bytesSource, type ByteSource } from '../body/byte-source.ts';
 import { errorBody, GatewayError } from '../errors.ts';
 import { payloadContent } from '../images/convert-payload.ts';
 import type { BodyResponse } from '../pipeline/response.ts';
+import type { StageEnv } from '../pipeline/stage.ts';
 import type { RecordedAnswer } from './answer-recording.ts';
 
 export interface KeptAnswer {
@@ -15,7 +17,7 @@ export interface KeptAnswer {
 const mostTextBytes = 16 * 1024;
 
 /** Milliseconds for which the bytes outlast their key, for whoever has begun to read them. */
-const longerMs = 3_600_000;
+export const longerMs = 3_600_000;
 
 /** @throws GatewayError overloaded when it cannot be kept; the signal's reason */
 export async function keepAnswer(
@@ -51,31 +53,72 @@ export function noAnswer(why: string, cause?: unknown): GatewayError {
 
 const replayed = { 'x-pinhole-idempotent-replay': 'true' };
 
+/** Whether it is an answer that was kept under an `Idempotency-Key`: others have not asked for that. */
+export function isReplay({ headers }: BodyResponse): boolean {
+  return 'x-pinhole-idempotent-replay' in headers;
+}
+
 /**
  * The answer once more.
  * @param text what was kept in the state
  * @throws GatewayError upstream_error when it is not there any more, overloaded when it cannot be read
  */
-export async function openAnswer(
-  text: string,
-  answers: BlobStore,
-  { signal, defer }: { readonly signal: AbortSignal; defer(work: () => Promise<void>): void },
-): Promise<BodyResponse> {
+export async function openAnswer(text: string, answers: BlobStore, exchange: Reading): Promise<BodyResponse> {
   // Nobody but `keepAnswer` and `errorAnswer` has written it.
   const { status, headers, body } = JSON.parse(text) as KeptAnswer;
   const response = { kind: 'body', status, headers: { ...headers, ...replayed } } as const;
-  if ('text' in body) return { ...response, body: Buffer.from(body.text) };
-  const blob = await answers.open(body.blob, signal);
-  if (blob === undefined) throw noAnswer('its answer is not there any more');
-  defer(() => blob.close());
-  return { ...response, body: contentOf(blob) };
+  const source = await openBody(body, answers, exchange);
+  if (source === undefined) throw noAnswer('its answer is not there any more');
+  return { ...response, body: source };
 }
 
-function contentOf(blob: Blob): Exclude<BodyResponse['body'], Uint8Array> {
+/**
+ * The bytes of an answer; undefined when they are not there any more.
+ * @throws GatewayError overloaded
+ */
+export async function openBody(
+  body: KeptAnswer['body'],
+  answers: BlobStore,
+  { signal, defer }: Reading,
+): Promise<ByteSource | undefined> {
+  if ('text' in body) return bytesSource(Buffer.from(body.text));
+  const blob = await answers.open(body.blob, signal);
+  if (blob === undefined) return undefined;
+  defer(() => blob.close());
+  return contentOf(blob);
+}
+
+/** For how long an answer is read. */
+interface Reading {
+  readonly signal: AbortSignal;
+  defer(work: () => Promise<void>): void;
+}
+
+/** A blob as the body of an answer. */
+export function contentOf(blob: Blob): ByteSource {
   return {
     length: blob.byteLength,
     // Nothing is read ahead, and the blob is closed when the exchange is over.
     cancel() {},
     [Symbol.asyncIterator]: () => blob.read()[Symbol.asyncIterator](),
   };
+}
+
+/** Milliseconds for writing an answer to where it is kept. */
+const keepMs = 120_000;
+
+/** Work that keeps an answer, and is given up when it takes too long. @throws GatewayError overloaded */
+export async function withDeadline<Value>(
+  { clock }: StageEnv,
+  work: (signal: AbortSignal) => Promise<Value>,
+): Promise<Value> {
+  const deadline = new AbortController();
+  const timer = clock.timer(keepMs, () =>
+    deadline.abort(new GatewayError('overloaded', `The answer was not written within ${keepMs / 1000} seconds.`)),
+  );
+  try {
+    return await work(deadline.signal);
+  } finally {
+    timer.cancel();
+  }
 }

@@ -92,7 +92,8 @@ function createTransform(env: StageEnv): Transform {
       // Further members go where the vendor has its parameters, and so does what it is said not to have.
       const asked = { ...taken, unknown: { ...taken.unknown, ...passed } };
       const ready = await prepareInputs(asked, capabilities, exchange);
-      const parts = portions(ready, capabilities.maxImages);
+      const { maxImages, maxStreamed = maxImages } = capabilities;
+      const parts = portions(ready, ready.stream ? Math.min(maxImages, maxStreamed) : maxImages);
       const encoded = parts.map((part) => ({ call: part, ...provider.encode(part) }));
       // A format that the provider left out is made by the gateway.
       const leftOut = encoded.flatMap(({ dropped }) => dropped);

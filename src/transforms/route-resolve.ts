@@ -1,6 +1,7 @@
 import schema from '../../schemas/stages/route-resolve.schema.json' with { type: 'json' };
 import { GatewayError } from '../errors.ts';
 import type { ImageCall, Operation } from '../pipeline/call.ts';
+import { inOrderOf } from '../pipeline/job.ts';
 import { anonymous, type Alias, type Catalogue, type Entity, type Route, type Target } from '../pipeline/settings.ts';
 import { defineStage } from '../pipeline/stage.ts';
 import { createAliasOrder, type AliasChoice, type AliasOrder, type AliasQuestion } from './alias-order.ts';
@@ -21,8 +22,10 @@ export const routeResolve = defineStage({
     const resolve = createResolver(env.route, env.catalogue, order);
     const isFollowed = createFollowed(env.catalogue);
 
-    return function routeResolve({ call, caller = anonymous, attempts, defer }) {
-      const resolved = resolveAll(resolve, { call, caller, takesTurn: true });
+    return function routeResolve({ call, caller = anonymous, attempts, defer, job }) {
+      const found = resolveAll(resolve, { call, caller, takesTurn: job === undefined });
+      // A job has taken its turn when it came.
+      const resolved = job === undefined ? found : inOrderOf(job.candidates, found);
       if (isFollowed.any) defer((end) => latencies.observe(attempts, end, isFollowed.target));
       return whatIsAble(resolved, call, env.route);
     };

@@ -5,6 +5,7 @@ import { priceQuestion } from '../budget/price-question.ts';
 import { GatewayError } from '../errors.ts';
 import type { Attempt, Exchange } from '../pipeline/exchange.ts';
 import type { Visit } from '../pipeline/health.ts';
+import type { JobPlace, RunningJob } from '../pipeline/job.ts';
 import type { Target } from '../pipeline/settings.ts';
 import type { StageEnv } from '../pipeline/stage.ts';
 import type { AnsweredPart, UpstreamPart, UpstreamReply, WireRequest } from '../pipeline/upstream.ts';
@@ -18,8 +19,15 @@ export interface JobRunner {
   /**
    * Sends a part of a call and waits for its last answer, whose body is then yet to be read.
    * @param signal ends everything, and calls the job off
+   * @param job as which the call runs, when this is all of it: what is asked after can then be left to another process
    */
-  run(exchange: Exchange, target: Target, part: UpstreamPart, signal: AbortSignal): Promise<AnsweredJob>;
+  run(
+    exchange: Exchange,
+    target: Target,
+    part: UpstreamPart,
+    signal: AbortSignal,
+    job?: RunningJob,
+  ): Promise<AnsweredJob>;
 }
 
 export interface AnsweredJob {
@@ -42,8 +50,9 @@ export function createJobRunner(config: DispatchConfig, env: StageEnv): JobRunne
   const { max_reply_bytes: maxReplyBytes } = config;
 
   return {
-    async run(exchange, target, part, signal) {
+    async run(exchange, target, part, signal, job) {
       const { entity } = target;
+      const resumed = job?.resume(target);
       const { provider } = entity;
       const entered = entity.health.enter(target.model, exchange, {
         signal,
@@ -53,34 +62,63 @@ export function createJobRunner(config: DispatchConfig, env: StageEnv): JobRunne
       const attempt = startAttempt(exchange.attempts, target, part, env);
       const place = exchange.attempts.length - 1;
       const line = createLine(target, visit.token, { credentials, env, maxReplyBytes });
-      const job: { cancel: WireRequest | undefined } = { cancel: undefined };
+      const left: { cancel: WireRequest | undefined } = { cancel: resumed?.cancel };
+      // With several tokens it is not known which of them another process would take, and with several tries, what for.
+      const mayBeLeft = job !== undefined && entity.tokens.all.length <= 1 && exchange.attempts.length === 1;
       try {
-        let reply = await submit(line, part.request, attempt, signal);
-        if (provider.poll !== undefined) reply = await follow(reply);
+        let reply = await (resumed === undefined ? submit(line, part.request, attempt, signal) : goOn(resumed));
+        if (provider.poll !== undefined)
+          reply = await follow(reply, resumed ?? { request: part.request, state: undefined });
         attempt.answeredAtMs = env.clock.now();
         return { answered: { kind: 'answered', call: part.call, attempt: place, reply }, visit };
       } catch (error) {
         attempt.endedAtMs = env.clock.now();
         // A job of which it is not known how it ended may go on for nobody.
-        if (job.cancel !== undefined && attempt.images === undefined) callOff(job.cancel);
-        throw endFailed(visit, error, signal);
+        const isLeft = job?.isParked() === true;
+        if (left.cancel !== undefined && attempt.images === undefined && !isLeft) callOff(left.cancel);
+        const failure = endFailed(visit, error, signal);
+        // What comes next is another try.
+        if (mayBeLeft && !isLeft) await job.keep(undefined);
+        throw failure;
+      }
+
+      /** Asks after a job that another process has begun. */
+      function goOn({ request }: JobPlace): Promise<UpstreamReply> {
+        job?.resumed();
+        Object.assign(attempt, { sent: true, status: 200 });
+        return askPatiently(line, { kind: 'again', request }, attempt, createPauses(config, env), signal);
       }
 
       /** Asks on until the pictures are there. */
-      async function follow(first: UpstreamReply): Promise<UpstreamReply> {
-        let asked: { request: WireRequest; state: unknown } = { request: part.request, state: undefined };
+      async function follow(
+        first: UpstreamReply,
+        from: { readonly request: WireRequest; readonly state: unknown },
+      ): Promise<UpstreamReply> {
+        let asked = from;
         let reply = first;
         const pauses = createPauses(config, env);
         for (;;) {
           const outcome = await look(reply, asked);
           if (outcome.kind === 'done') return outcome.reply;
-          if ('cancel' in outcome) job.cancel = outcome.cancel;
+          if ('cancel' in outcome) left.cancel = outcome.cancel;
+          if (outcome.progress !== undefined) job?.note(outcome.progress);
           asked = { request: outcome.request, state: outcome.state };
+          if (mayBeLeft) await keepPlace(outcome);
           reply =
             outcome.now === true && outcome.isMade !== true
               ? await submit(line, outcome.request, attempt, signal)
               : await askPatiently(line, outcome, attempt, pauses, signal);
         }
+      }
+
+      /** A step that must not be made twice is not gone back before, and what only fetches pictures is not gone on to. */
+      async function keepPlace({ request, state, now = false, isMade = false }: AskAgain): Promise<void> {
+        if (isMade) return;
+        const { id: entityId } = entity;
+        const [reservation] = exchange.ledgerIds;
+        const { cancel } = left;
+        const place = { entity: entityId, model: target.model, request, state, cancel, reservation };
+        await job?.keep(now ? undefined : place);
       }
 
       async function look(reply: UpstreamReply, asked: { request: WireRequest; state: unknown }) {

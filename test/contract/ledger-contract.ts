@@ -33,7 +33,7 @@ export function ledgerContract(newPlace: () => StorePlace): void {
       const outcome = rowOutcome({ entity: 'second', provider: 'grok', model: 'grok-imagine', images: 3, attempts: 2 });
       await store.settle('a', [3], outcome);
       const { estimated: _estimated, ...completion } = outcome;
-      expect(await rowsOf(store)).toEqual([{ ...row, ...completion, state: 'settled' }]);
+      expect(await rowsOf(store)).toEqual([{ ...row, ...completion, savedNanoUsd: null, state: 'settled' }]);
     }),
   );
 
@@ -226,9 +226,22 @@ export function ledgerContract(newPlace: () => StorePlace): void {
             inputTokens: 7,
             outputTokens: 8,
             costNanoUsd: 5n,
+            savedNanoUsd: 0n,
             unpriced: 1,
           },
         ]);
+      }),
+    );
+
+    it(
+      'adds up what was not spent, beyond what a number holds',
+      withStore(async (store) => {
+        const savedNanoUsd = Number.MAX_SAFE_INTEGER;
+        await store.record('one', recordedRow({ costNanoUsd: 0, savedNanoUsd }));
+        await store.record('other', recordedRow({ costNanoUsd: 0, savedNanoUsd }));
+        await store.record('unknown', recordedRow({ costNanoUsd: 0 }));
+        expect(await store.usage({ by: [], limit: 1 })).toMatchObject([{ savedNanoUsd: 2n * BigInt(savedNanoUsd) }]);
+        expect((await rowsOf(store)).map((row) => row.savedNanoUsd)).toEqual([savedNanoUsd, savedNanoUsd, null]);
       }),
     );
 

@@ -5,6 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { openRow } from '../fixtures/ledger.ts';
 import { allRows, checkBooks, startWriter } from './crash.ts';
+import { sharedAnswersContract } from './answers-contract.ts';
+import { sharedJobsContract } from './jobs-contract.ts';
 import { sharedKeysContract } from './keys-contract.ts';
 import { hold, holdInRange, many, terms, type SharedPlace } from './places.ts';
 import type { Store } from '../../src/stores/store.ts';
@@ -150,6 +152,8 @@ export function sharedContract(name: string, newPlace: () => SharedPlace): void 
     });
   });
   describe(`${name} keys, shared`, () => sharedKeysContract(newPlace));
+  describe(`${name} kept answers, shared`, () => sharedAnswersContract(newPlace));
+  describe(`${name} jobs, shared`, () => sharedJobsContract(newPlace));
 }
 
 /** Does the upkeep of all of them, again and again, until the condition holds. */

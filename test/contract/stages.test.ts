@@ -1,5 +1,5 @@
 /** The contract of every stage that has no suite of its own elsewhere, each with an exchange that it serves. */
-import { hash } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 import { bytesSource } from '../../src/body/byte-source.ts';
 import type { FallbackConfig } from '../../src/generated/stages/fallback.ts';
 import { anonymous } from '../../src/pipeline/settings.ts';
@@ -7,19 +7,24 @@ import type { StageDefinition } from '../../src/pipeline/stage.ts';
 import { completeResult } from '../../src/pipeline/result.ts';
 import { openai } from '../../src/providers/openai.ts';
 import { authenticate } from '../../src/transforms/authenticate.ts';
+import { cache } from '../../src/transforms/cache.ts';
 import { constrain } from '../../src/transforms/constrain.ts';
 import { decode } from '../../src/transforms/decode.ts';
 import { dispatch } from '../../src/transforms/dispatch.ts';
 import { fallback } from '../../src/transforms/fallback.ts';
 import { forward } from '../../src/transforms/forward.ts';
 import { guard } from '../../src/transforms/guard.ts';
+import { imageJob } from '../../src/transforms/image-job.ts';
 import { listModels } from '../../src/transforms/list-models.ts';
 import { parse } from '../../src/transforms/parse.ts';
 import { providerTransform } from '../../src/transforms/provider-transform.ts';
+import type { Job } from '../../src/stores/job-store.ts';
 import { createProcessLimiter } from '../../src/stores/process-limiter.ts';
 import { rateLimit } from '../../src/transforms/rate-limit.ts';
+import { respondAsync } from '../../src/transforms/respond-async.ts';
 import { responseNormalise } from '../../src/transforms/response-normalise.ts';
 import { routeResolve } from '../../src/transforms/route-resolve.ts';
+import { singleFlight } from '../../src/transforms/single-flight.ts';
 import { makeCaller, makeKey } from '../fixtures/budget.ts';
 import {
   makeAnswered,
@@ -64,6 +69,21 @@ const entity = makeEntity({
 const target = makeTarget({ entity });
 const candidates = [target, makeTarget({ entity, model: 'gpt-image-1' })];
 const entities = new Map([[entity.id, entity]]);
+
+const job: Job = {
+  id: 'job_1',
+  consumer: makeCaller().consumer?.id ?? null,
+  state: 'queued',
+  request: '{}',
+  outcome: null,
+  place: null,
+  progress: null,
+  createdAtMs: 0,
+  startedAtMs: null,
+  finishedAtMs: null,
+  keptUntilMs: 1,
+  noticeTries: 0,
+};
 
 /** A service that allows everything, unless the signal is aborted. */
 const services: Parameters<typeof makeStageEnv>[0] = {
@@ -158,6 +178,60 @@ stageContract({
     const images = [{ kind: 'image', payload: { ...link, trust: 'caller' }, mediaType: undefined } as const];
     return makeExchange({ call: makeCall({ images }), caller: makeCaller(), target }, { signal });
   },
+});
+
+stageContract({
+  definition: respondAsync,
+  config: {},
+  env: makeStageEnv({
+    store: { ...makeStageEnv().store, createJob: () => Promise.resolve(true) },
+    answers: {
+      ...makeStageEnv().answers,
+      async put(_content, _mediaType, options) {
+        options?.signal?.throwIfAborted();
+        return 'kept';
+      },
+    },
+  }),
+  exchange: (signal) =>
+    makeExchange(
+      { caller: makeCaller(), call: makeCall(), candidates },
+      {
+        signal,
+        request: { headers: { prefer: 'respond-async' } },
+        keptBody: () => Promise.resolve({ kind: 'bytes', bytes: Buffer.from('{}') }),
+      },
+    ),
+});
+
+stageContract({
+  definition: imageJob,
+  config: {},
+  env: makeStageEnv({ store: { ...makeStageEnv().store, readJob: () => Promise.resolve(job) } }),
+  exchange: (signal) => makeExchange({ caller: makeCaller() }, { signal, request: { parameters: { id: job.id } } }),
+});
+
+stageContract({
+  definition: cache,
+  config: {
+    ttl: 3_600_000,
+    max_size: 1_000_000,
+    max_answer_bytes: 100_000,
+    scope: 'consumer',
+    operations: ['generation'],
+    version: '1',
+  },
+  env: makeStageEnv({ store: { ...makeStageEnv().store, findAnswer: () => Promise.resolve(undefined) } }),
+  exchange: (signal) => makeExchange({ caller: makeCaller(), call: makeCall(), candidates }, { signal }),
+});
+
+stageContract({
+  definition: singleFlight,
+  config: { scope: 'consumer', max_answer_bytes: 100_000 },
+  env: makeStageEnv(),
+  // None of them is ever over, so no two are equal.
+  exchange: (signal) =>
+    makeExchange({ caller: makeCaller(), call: makeCall({ prompt: randomUUID() }), candidates }, { signal }),
 });
 
 stageContract({

@@ -1,6 +1,8 @@
 import * as fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Hold, Reservation, Store } from '../../src/stores/store.ts';
+import { answersContract } from './answers-contract.ts';
+import { jobsContract } from './jobs-contract.ts';
 import { keysContract } from './keys-contract.ts';
 import { ledgerContract } from './ledger-contract.ts';
 import { hold, holdInRange, many, terms, type StorePlace } from './places.ts';
@@ -311,4 +313,6 @@ export function storeContract(name: string, newPlace: () => StorePlace): void {
   });
   describe(`${name} ledger`, () => ledgerContract(newPlace));
   describe(`${name} keys`, () => keysContract(newPlace));
+  describe(`${name} kept answers`, () => answersContract(newPlace));
+  describe(`${name} jobs`, () => jobsContract(newPlace));
 }

@@ -71,6 +71,7 @@ beforeAll(async () => {
         entity('only-streams', 'openai-compatible', {
           base_url: main.baseUrl,
           token: upstreamKey,
+          max_images: 1,
           additional_body_params: { stream: true, partial_images: 2 },
           param_mappings: { response_format: false },
         }),
@@ -231,9 +232,26 @@ describe('a provider of the OpenAI dialect', () => {
     expect(events).toEqual([{ event: 'image_generation.completed', data: own }]);
   });
 
-  it('makes several pictures, each in an event', async () => {
-    const events = await generate({ model: 'openai-main/gpt-image-2', n: 3 });
-    expect(typesOf(events)).toEqual(Array.from({ length: 3 }, () => 'image_generation.completed'));
+  it.each([['openai-main/gpt-image-2'], ['no-formats/gpt-image-2']])(
+    'is asked for one picture at a time, since it streams no more than that: %s',
+    async (model) => {
+      const before = main.requests.length;
+      const events = await generate({ model, n: 3, partial_images: 1 });
+      expect(typesOf(events).toSorted()).toEqual([
+        ...Array.from({ length: 3 }, () => 'image_generation.completed'),
+        ...Array.from({ length: 3 }, () => 'image_generation.partial_image'),
+      ]);
+      expect(main.requests.slice(before).map(({ members }) => members['n'] ?? 1)).toEqual([1, 1, 1]);
+    },
+  );
+
+  it('may send events of other kinds in between, whatever is in them, and leave the type out of its data', async () => {
+    const own = { b64_json: png().toString('base64'), created_at: 1 };
+    const by = `event: heartbeat\ndata: ok\n\nevent: image_generation.completed\ndata: ${JSON.stringify(own)}\n\n`;
+    main.next({ stream: { replace: { after: 0, by } } });
+    const { events } = await wireOf(await post({}));
+    // By the type in the data OpenAI's clients tell events apart.
+    expect(events).toMatchObject([{ data: { ...own, type: 'image_generation.completed' } }]);
   });
 
   it('may answer with a document all the same', async () => {
@@ -248,7 +266,7 @@ describe('a provider of the OpenAI dialect', () => {
     expect(answer.headers.get('content-type')).toBe('application/json');
     const { data, usage } = await jsonOf(answer);
     expect(data).toEqual([{ b64_json: png().toString('base64') }, { b64_json: png().toString('base64') }]);
-    expect(usage).toMatchObject({ output_tokens: 1256 });
+    expect(usage).toMatchObject({ output_tokens: 2 * 1256 });
   });
 });
 
@@ -535,12 +553,12 @@ describe('the books of a stream', () => {
 
 describe('a client that does not read', () => {
   it('keeps the provider from sending, and gets everything when it reads again', async () => {
-    const picture = randomPng(8_000_000);
+    const picture = randomPng(26_000_000);
     main.draw(picture);
     let sent = 0;
     const all = Promise.withResolvers<void>();
-    // More than the buffers of the system take: 13 times 10 MB.
-    const events = 13;
+    // More than the buffers of the system take: 4 times 35 MB.
+    const events = 4;
     main.next({
       stream: {
         sent(count) {
@@ -556,7 +574,6 @@ describe('a client that does not read', () => {
       prompt: 'a lighthouse',
       stream: true,
       partial_images: 3,
-      n: 10,
     });
     socket.write(
       `POST /v1/images/generations HTTP/1.1\r\nhost: ${hostname}\r\nauthorization: Bearer ${keyOf('anybody')}\r\n` +

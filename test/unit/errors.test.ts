@@ -12,7 +12,8 @@ describe('the table of errors', () => {
   });
 
   it.each([
-    ['invalid_request_error', [400, 404, 405, 408, 413, 415, 422, 431, 499]],
+    // 504 for `only-if-cached`: https://www.rfc-editor.org/rfc/rfc9111#section-5.2.1.7
+    ['invalid_request_error', [400, 404, 405, 408, 413, 415, 422, 431, 499, 504]],
     ['authentication_error', [401]],
     ['permission_error', [403]],
     ['rate_limit_error', [429]],

@@ -50,7 +50,7 @@ export interface OpenaiCompatibleConfig {
      */
     edit_body: 'multipart' | 'json';
     /**
-     * Whether the service streams pictures as OpenAI does: it is sent `stream` and `partial_images` when the caller wants events. If not, each picture goes out in one event when the answer is there.
+     * Whether the service streams pictures as OpenAI does: it is sent `stream` and `partial_images` when the caller wants events. Several pictures are then as many requests, since OpenAI streams one at a time. If not, each picture goes out in one event when the answer is there.
      */
     streams: boolean;
     /**

@@ -190,6 +190,7 @@ describe('usage', () => {
           input_tokens: null,
           output_tokens: null,
           cost_usd: null,
+          saved_usd: null,
           state: 'recorded',
           status: 200,
           latency_ms: 1500,
@@ -222,7 +223,16 @@ describe('usage', () => {
 });
 
 function sums(given: object): object {
-  const numbers = { requests: 1, images: 1, input_tokens: 0, output_tokens: 0, open: 0, estimated: 0, unpriced: 0 };
+  const numbers = {
+    requests: 1,
+    images: 1,
+    saved_usd: '0',
+    input_tokens: 0,
+    output_tokens: 0,
+    open: 0,
+    estimated: 0,
+    unpriced: 0,
+  };
   return { ...numbers, ...given };
 }
 

@@ -58,7 +58,7 @@ describe('a valid file', () => {
 
   it('has the defaults of stages and providers filled in, nested stages included', async () => {
     const { config } = accepted(await loadConfig({ path: join(validFolder, 'everything.yaml'), env: {}, definitions }));
-    expect(config.pipelines['images']?.[8]?.config).toMatchObject({
+    expect(config.pipelines['images']?.[11]?.config).toMatchObject({
       stages: [
         { plugin: 'provider-transform', enabled: true, config: {} },
         { plugin: 'dispatch', config: { max_reply_bytes: 1024 * 1024 } },

@@ -183,10 +183,36 @@ describe('what is wrong with a file', () => {
     ]);
   });
 
+  it('is told when jobs would be made that nobody could ask after', async () => {
+    const images = ['parse', 'route-resolve', 'respond-async', 'provider-transform', 'dispatch', 'response-normalise'];
+    const job = { id: 'job', path: '/v1/images/jobs/:id', pipeline: ['image-job'] };
+    const found = await problems({ pipelines: { images } });
+    expect(found[0]).toMatchObject({
+      pointer: '/pipelines/images/2/config',
+      message: expect.stringContaining('nobody could ask after a job: add a route'),
+    });
+    expect(await problems({ pipelines: { images }, routes: [...openAiRoutes(['sandbox']), job] })).toEqual([]);
+    const nested = { plugin: 'fallback', config: { stages: images.slice(2) } };
+    const within = { id: 'within', path: '/', refs: ['sandbox'], pipeline: ['parse', 'route-resolve', nested] };
+    expect(await problems({ routes: [job, within] })).toContainEqual({
+      pointer: '/routes/1/pipeline/2/config/stages/0',
+      message: '`respond-async` makes jobs of whole calls: put it above `fallback`',
+    });
+    const late = {
+      id: 'late',
+      path: '/late',
+      refs: ['sandbox'],
+      pipeline: ['parse', 'route-resolve', 'provider-transform', ...images.slice(2)],
+    };
+    expect((await problems({ routes: [job, late] }))[0]?.message).toMatch(
+      /^`respond-async` must run before `upstream`/,
+    );
+  });
+
   it('names all stages that could help, those of extensions included', async () => {
     const [problem] = await problems({ routes: [{ id: 'a', path: '/', pipeline: ['authenticate'] }] });
     expect(problem?.message).toBe(
-      'this pipeline ends without an answer: add `response-normalise` or `forward` or `list-models` or `serve-image` or `answer` at its end',
+      'this pipeline ends without an answer: add `response-normalise` or `forward` or `list-models` or `serve-image` or `image-job` or `answer` at its end',
     );
   });
 

@@ -50,6 +50,7 @@ function bench() {
         forward: env.forward,
         services: env.services,
         alerts: env.alerts,
+        jobs: env.jobs,
         createPictureFetcher: () => env.pictures,
         spoolDirectory: '/nonexistent',
       });

@@ -91,6 +91,22 @@ describe('the recording of an answer', () => {
     expect(await recorded(recording)).toBe('unkept');
   });
 
+  it('leaves whole what it writes down, also where a chunk has its memory to itself', async () => {
+    const recording = start(1_000_000);
+    const chunks = Array.from({ length: 5 }, (_, index) => new Uint8Array(65_536).fill(index));
+    async function* each(): AsyncGenerator<Uint8Array, void> {
+      yield* chunks;
+    }
+    const source = { length: undefined, cancel() {}, [Symbol.asyncIterator]: each };
+    const { body } = recording.answer({ kind: 'body', status: 200, headers: {}, body: source }, headers);
+    if (body instanceof Uint8Array) throw new TypeError('bytes');
+    const sent = Buffer.from(await collect(body));
+    expect(sent.equals(Buffer.concat(chunks))).toBe(true);
+    const answer = await recording.finish();
+    if (answer.kind !== 'answer') throw new TypeError(answer.kind);
+    expect(Buffer.from(await collect(payloadBytes(answer.body))).equals(sent)).toBe(true);
+  });
+
   it('lets an answer out that is too large for it', async () => {
     const recording = start(10);
     const { body } = recording.answer(answerOf(['12345678', '12345678', '1']), headers);

@@ -510,6 +510,7 @@ describe('the ledger', () => {
         outputTokens: null,
         // The dearer of the two.
         costNanoUsd: 0.9 * dollar,
+        savedNanoUsd: null,
         state: 'reserved',
         status: null,
         latencyMs: null,

@@ -1,6 +1,7 @@
 /** A dispatch stage with a clock that stands still and a connection pool that answers when the test says so. */
 import { bytesSource, collect } from '../../../src/body/byte-source.ts';
 import type { GatewayError } from '../../../src/errors.ts';
+import type { RunningJob } from '../../../src/pipeline/job.ts';
 import type { Entity, Route } from '../../../src/pipeline/settings.ts';
 import type { Clock } from '../../../src/pipeline/stage.ts';
 import type { PartOutcome, SendOptions, UpstreamReply, WireRequest } from '../../../src/pipeline/upstream.ts';
@@ -30,6 +31,7 @@ export interface Bench {
     upstream?: readonly WireRequest[],
     signal?: AbortSignal,
     route?: Partial<Route>,
+    job?: RunningJob,
   ): Running;
   /** Answers every request so far. */
   answerAll(make: () => UpstreamReply): void;
@@ -80,10 +82,13 @@ export function createBench(): Bench {
     nowMs: 1_000_500,
     timers,
     sent,
-    start(given = {}, requests = [makeRequest()], signal = new AbortController().signal, route = {}) {
+    start(given = {}, requests = [makeRequest()], signal = new AbortController().signal, route = {}, job) {
       const entity = makeEntity({ provider, client, timeoutMs: 180_000, ...given });
       const upstream = requests.map((request) => makePart(request));
-      const exchange = makeExchange({ target: makeTarget({ entity }), upstream }, { signal, route: makeRoute(route) });
+      const exchange = makeExchange(
+        { target: makeTarget({ entity }), upstream },
+        { signal, route: makeRoute(route), job },
+      );
       const replies = filledBy(handle(exchange)).then(({ reply }) => reply.map(replyOrFailure));
       // What is rejected before the test looks is not unhandled.
       replies.catch(() => {});

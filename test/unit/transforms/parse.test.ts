@@ -80,6 +80,12 @@ describe('parse', () => {
         { model: 'main/gpt-image-2', parameters, responseFormat: 'b64_ephemeral', stream: true, partialImages: 2 },
       ],
       [
+        'a boolean as Python writes it in a form',
+        { prompt: 'a lighthouse', stream: true },
+        [prompt, ['stream', 'True']],
+        { stream: true },
+      ],
+      [
         'extra members and fallbacks',
         { prompt: 'a lighthouse', extra: { negative_prompt: 'people', steps: 4 }, fallbacks: ['a/b', 'c'] },
         [prompt, ['extra', '{"negative_prompt":"people","steps":4}'], ['fallbacks', '["a/b","c"]']],

@@ -1,0 +1,3 @@
+/* Generated from schemas/ by `npm run generate`. Do not edit. */
+
+export interface RespondAsyncConfig {}
