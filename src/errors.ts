@@ -130,7 +130,7 @@ export const errorTable = {
     type: 'upstream_error',
     retry: true,
     curable: false,
-    about: 'The gateway is draining, or cannot keep its books or pictures right now.',
+    about: 'The gateway has as many requests as it takes, is draining, or cannot keep its books or pictures right now.',
   },
   guard_unavailable: {
     ...upstream(503, true, 'A guard rule could not tell whether the prompt is allowed; nothing was sent.'),

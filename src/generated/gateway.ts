@@ -127,6 +127,10 @@ export interface ServerFile {
     key: string;
   };
   /**
+   * How many requests may be under way at the same time, those of `forward` routes included. Further ones are answered with 503 `overloaded` and a `retry-after` before anything of them is read.
+   */
+  max_requests: number;
+  /**
    * Networks whose `x-forwarded-for` is believed.
    *
    * Items: An address, or a network such as 10.0.0.0/8.

@@ -44,10 +44,17 @@ export function overflowError(maxBytes: number): GatewayError {
   return new GatewayError('upstream_invalid_response', `The provider’s answer is larger than ${maxBytes} bytes.`);
 }
 
-/** Undici's and Node's parsers; an answer that merely ends too early is HTTP. */
+/**
+ * Undici's and Node's parsers, and what undici itself finds wrong; an answer that merely ends too early is HTTP. That a
+ * protocol was switched to or a body waited for which nobody has spoken of, only the error's message tells.
+ */
 function isNotHttp(error: unknown): boolean {
   if (!(error instanceof Error) || /\bEOF\b/.test(error.message)) return false;
-  return error.name === 'HTTPParserError' || /^(?:HPE_|UND_ERR_HEADERS_OVERFLOW$)/.test(codeOf(error));
+  return (
+    error.name === 'HTTPParserError' ||
+    /^(?:HPE_|UND_ERR_HEADERS_OVERFLOW$|UND_ERR_RES_CONTENT_LENGTH_MISMATCH$)/.test(codeOf(error)) ||
+    /^bad (?:upgrade|response)$/.test(error.message)
+  );
 }
 
 function codeOf(error: unknown): string {

@@ -14,6 +14,7 @@ import type { Clock } from '../pipeline/stage.ts';
 import type { CompiledRoute, Snapshot } from '../runtime/compile.ts';
 import type { SnapshotHolder } from '../runtime/snapshot.ts';
 import { remoteAddress } from './addresses.ts';
+import { createAdmission, type Admission } from './admission.ts';
 import { corsHeaders, isPreflight, preflightHeaders } from './cors.ts';
 import { createPinger, errorEvents, isEvents, type Pinger } from './event-output.ts';
 import { eventsOfResult, renderEvents, withGrace } from './events-response.ts';
@@ -41,10 +42,11 @@ export interface Handler {
 
 export function createHandler(options: HandlerOptions): Handler {
   const underWay = new Set<Promise<void>>();
+  const admission = createAdmission(options);
   return {
     handle(live) {
       const lease = options.snapshots.acquire();
-      const served = serve(live, lease.value, options)
+      const served = serve(live, lease.value, { ...options, admission })
         .catch((error: unknown) => options.log.error('a request could not be served', { error }))
         .finally(() => {
           lease.release();
@@ -67,7 +69,11 @@ interface Reception {
   readonly remote: string;
 }
 
-async function serve(live: LiveConnection, snapshot: Snapshot, options: HandlerOptions): Promise<void> {
+interface ServeOptions extends HandlerOptions {
+  readonly admission: Admission;
+}
+
+async function serve(live: LiveConnection, snapshot: Snapshot, options: ServeOptions): Promise<void> {
   const { request } = live;
   const { path, query } = splitTarget(request.url ?? '/');
   const id = requestId(request);
@@ -89,6 +95,30 @@ async function serve(live: LiveConnection, snapshot: Snapshot, options: HandlerO
   if (match.kind !== 'found') {
     return answerWithoutRoute(live, reception, errorResponse(noRoute(request, path, match)), options);
   }
+  const admitted = options.admission.enter(snapshot.server.max_requests);
+  if (admitted.kind === 'refused') return answerWithoutRoute(live, reception, errorResponse(admitted.error), options);
+  try {
+    await serveRoute(live, { snapshot, reception, match, query }, options);
+  } finally {
+    admitted.leave();
+  }
+}
+
+/** A request that has a route. */
+interface Arrival {
+  readonly snapshot: Snapshot;
+  readonly reception: Reception;
+  readonly match: Extract<ReturnType<Snapshot['router']['match']>, { kind: 'found' }>;
+  readonly query: URLSearchParams;
+}
+
+async function serveRoute(
+  live: LiveConnection,
+  { snapshot, reception, match, query }: Arrival,
+  options: HandlerOptions,
+): Promise<void> {
+  const { request } = live;
+  const { id } = reception;
   const { route } = match.route;
   const abort = followConnection(live, options.shutdown);
   const pinger = createPinger(live, () => answerHeaders(opened.exchange), options.clock);

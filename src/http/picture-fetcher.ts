@@ -47,7 +47,7 @@ export interface PictureNetwork {
   readonly port: number;
   /** A certificate authority to trust, in PEM, instead of those that Node trusts. */
   readonly certificateAuthority: string | undefined;
-  /** Milliseconds for a provider's link, redirects and reading included. */
+  /** Milliseconds for a provider's link at the most, redirects and reading included. */
   readonly responseDeadlineMs: number;
   /** Milliseconds that a refusal takes at least once somebody was asked, so that its time tells little of the answer. */
   readonly refusalMs: number;
@@ -209,7 +209,9 @@ export function createPictureFetcher({
     fetchAll,
 
     async fetch(link, options) {
-      const deadline = AbortSignal.timeout(network.responseDeadlineMs);
+      const deadline = AbortSignal.timeout(
+        Math.ceil(Math.min(options.patienceMs ?? Infinity, network.responseDeadlineMs)),
+      );
       const signal = AbortSignal.any([options.signal, deadline]);
       try {
         return await followLink(parseLink(link.url), { ...options, signal }, forProvider(options), network, spool);

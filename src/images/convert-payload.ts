@@ -97,11 +97,24 @@ export async function collectPayload(payload: ImagePayload, maxBytes: number): P
  */
 export async function payloadHead(payload: ImagePayload, byteLength: number): Promise<Uint8Array> {
   const gathered = createGatherer();
-  for await (const chunk of payloadBytes(payload)) {
+  for await (const chunk of beginning(payload, byteLength)) {
     gathered.add(chunk);
     if (gathered.byteLength >= byteLength) break;
   }
   return gathered.joined().subarray(0, byteLength);
+}
+
+/** The picture's bytes in pieces so small that little more is decoded than is looked at. */
+function beginning(payload: ImagePayload, byteLength: number): AsyncIterable<Uint8Array> {
+  if (payload.kind !== 'base64') return payloadBytes(payload);
+  const { slices, escaped } = payload.text;
+  return decodeBase64(cut(slices, base64Length(byteLength)), { escaped });
+}
+
+function* cut(slices: readonly Uint8Array[], most: number): Generator<Uint8Array> {
+  for (const slice of slices) {
+    for (let from = 0; from < slice.byteLength; from += most) yield slice.subarray(from, from + most);
+  }
 }
 
 function lengthOfBase64(payload: ImagePayload & { kind: 'base64' }): number | undefined {

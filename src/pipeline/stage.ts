@@ -224,6 +224,8 @@ export interface FetchAllOptions {
 
 export interface FetchPictureOptions {
   readonly signal: AbortSignal;
+  /** Milliseconds in all, redirects and reading included; the fetcher has a bound of its own besides. */
+  readonly patienceMs?: number;
   readonly maxBytes: number;
   /** An origin that may lie in our own network all the same: that of the entity's `base_url`. */
   readonly trustedOrigin: string | undefined;

@@ -80,18 +80,27 @@ export function commonWords(document: unknown): Omit<FaultWords, 'refusal'> {
 }
 
 /**
+ * Statuses of 4xx that are about the gateway's own request, its method, headers and connection, and that say nothing to a
+ * caller: nginx's 444 and 494 to 499 among them. Some clients take a 407 for one of a proxy of their own, and a 499 stands in
+ * our log for a client that has left.
+ */
+const aboutTheWay: ReadonlySet<number> = new Set([
+  405, 406, 411, 412, 414, 416, 417, 421, 426, 428, 431, 444, 494, 495, 496, 497, 498, 499,
+]);
+
+/**
  * The error that a caller sees for a provider's answer with another status than 2xx. A 4xx about the request keeps its
- * status and words; 401, 402 and 403 are about our own credential, which is no business of the caller's.
+ * status and words; 401, 402, 403 and 407 are about our own credential, which is no business of the caller's.
  */
 export function faultFrom(reply: UpstreamReply, words: FaultWords): GatewayError {
   const { status } = reply;
-  const retryAfterMs = words.retryAfterMs ?? retryDelayMs(reply.headers, words.message);
+  const retryAfterMs = believable(words.retryAfterMs) ?? retryDelayMs(reply.headers, words.message);
   const message = words.message ?? `The provider answered with status ${status}.`;
   const { code: publicCode, param, about } = words;
 
   // One code, whatever the vendor calls it: callers must be able to tell a refusal without knowing who refused.
   if (words.refusal) return new GatewayError('content_policy_violation', message, { param });
-  if (about === 'credential' || (about === undefined && [401, 402, 403].includes(status))) {
+  if (about === 'credential' || (about === undefined && [401, 402, 403, 407].includes(status))) {
     return new GatewayError('upstream_auth_failed', 'The provider refused the credential of the gateway.', {
       cause: new Error(message),
     });
@@ -112,7 +121,7 @@ export function faultFrom(reply: UpstreamReply, words: FaultWords): GatewayError
       ...(exhausted ? { retry: false } : {}),
     });
   }
-  if (status >= 400 && status < 500) {
+  if (status >= 400 && status < 500 && !aboutTheWay.has(status)) {
     return new GatewayError(codeOfStatus(status), message, { status, publicCode, param });
   }
   return new GatewayError('upstream_invalid_response', `The provider answered with status ${status}.`);
@@ -147,9 +156,15 @@ export function retryDelayMs(
     duration(headers['x-ratelimit-reset-requests']) ??
     untilEpoch(headers['x-ratelimit-reset-requests'], headers['date']) ??
     worded(message);
-  // Digits without end come to Infinity, which is no time that anybody could be told.
-  return Number.isSafeInteger(delayMs) ? delayMs : undefined;
+  return believable(delayMs);
 }
+
+function believable(delayMs: number | undefined): number | undefined {
+  return delayMs !== undefined && delayMs >= 0 && delayMs <= longestDelayMs ? delayMs : undefined;
+}
+
+/** Quotas begin anew with a month at the latest. What is longer than that, Infinity included, is a slip of the provider's. */
+const longestDelayMs = 31 * 86_400_000;
 
 function number(text: string | undefined): number | undefined {
   return text !== undefined && /^\d+(\.\d+)?$/.test(text.trim()) ? Math.ceil(Number(text)) : undefined;

@@ -23,7 +23,7 @@ export const decode = defineStage({
       const { images } = await result.read();
       const [image, ...others] = images;
       if (image === undefined || others.length > 0) return { response };
-      const { payload } = await withBytes(image, exchange.target, exchange, env.pictures);
+      const { payload } = await withBytes(image, exchange.target, exchange, env);
       return { response: await rawResponse(payload) };
     };
   },

@@ -8,7 +8,7 @@ import { eventsOfAnswer, type CompletedEvent, type ImageAnswer, type PictureEven
 import type { AnsweredPart, UpstreamReply } from '../pipeline/upstream.ts';
 import type { ProviderEvent } from '../providers/provider.ts';
 import { withoutTokens } from '../scrub.ts';
-import { checkBase64, withSize } from './picture-forms.ts';
+import { checkPictures, withSize } from './picture-forms.ts';
 
 type View = ExchangeView<'target'>;
 
@@ -18,7 +18,7 @@ export async function decoded(part: AnsweredPart, { target, attempts }: View, pr
   const { reply, hasFailed } = watchReading(part.reply);
   try {
     const answer = await target.entity.provider.decode(reply, part.call);
-    checkBase64(answer.images);
+    await checkPictures(answer.images);
     const sized = await withSize(answer);
     const { images, usage, effective, costNanoUsd: reportedNanoUsd } = sized;
     const { size, quality } = effective;
@@ -98,7 +98,7 @@ class ToldFault extends Error {
 /** @throws ToldFault; GatewayError upstream_invalid_response */
 async function checked(event: ProviderEvent): Promise<PictureEvent> {
   if (event.kind === 'fault') throw new ToldFault(event.error);
-  checkBase64([event.image]);
+  await checkPictures([event.image]);
   const { effective } = await withSize({ images: [event.image], effective: event.effective });
   return { ...event, effective };
 }

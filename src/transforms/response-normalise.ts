@@ -37,7 +37,14 @@ export const responseNormalise = defineStage({
     }
     const recoder = env.share('recoder', () => createRecoder({ atOnce: 2, maxWaiting: 256 }));
     const { prices } = env.catalogue;
-    const services: Omit<Delivery, 'owed'> = { canHost, recoder, strip, pictures: env.pictures, prices };
+    const services: Omit<Delivery, 'owed'> = {
+      canHost,
+      recoder,
+      strip,
+      pictures: env.pictures,
+      clock: env.clock,
+      prices,
+    };
 
     return async function responseNormalise(exchange) {
       const { target, reply: outcomes } = exchange;

@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { eventually } from '../fixtures/eventually.ts';
 import { startFakeOpenAi, type FakeOpenAi } from '../fixtures/fake-openai.ts';
 import { gatewayConfig, openAiEntity } from '../fixtures/gateway-config.ts';
 import { startGateway, type Gateway } from '../fixtures/gateway.ts';
@@ -37,7 +38,7 @@ async function takeStream(): Promise<number> {
   let last = '';
   for await (const chunk of answer.body ?? []) {
     bytes += chunk.byteLength;
-    last = Buffer.from(chunk.subarray(-200)).toString('latin1');
+    last = (last + Buffer.from(chunk.subarray(-200)).toString('latin1')).slice(-200);
   }
   // The last event is that of the finished picture.
   expect(last).toContain('"usage"');
@@ -101,5 +102,76 @@ describe('64 streams at the same time', () => {
     expect(held - before).toBeLessThan(2 * atOnce * 2 * mebibyte);
     expect(after - before).toBeLessThan(30 * mebibyte);
     expect(tookMs).toBeLessThan(1000);
+  });
+});
+
+describe('R18: hanging up on streams', () => {
+  it('50 streams given up in the middle let go of the provider within 100 ms each', async () => {
+    fake.draw(undefined);
+    const never = new Promise<void>(() => {});
+    const tookMs: number[] = [];
+    const streams = await Promise.all(
+      Array.from({ length: 50 }, async () => {
+        fake.next({ stream: { before: (sent) => (sent === 1 ? never : undefined) } });
+        const leaving = new AbortController();
+        const place = fake.requests.length;
+        const answer = await postJson(
+          `${gateway.url}/v1/images/generations`,
+          { prompt: 'a lighthouse', stream: true, partial_images: 3 },
+          {},
+          { signal: leaving.signal },
+        );
+        await answer.body?.getReader().read();
+        return { leaving, place };
+      }),
+    );
+    const mine = fake.requests.slice(Math.min(...streams.map(({ place }) => place)));
+    const goneBefore = (): number => mine.filter(({ fate }) => fate === 'aborted').length;
+    // One after the other, so that each has a time of its own.
+    for (const [index, { leaving }] of streams.entries()) {
+      const leftAtMs = performance.now();
+      leaving.abort();
+      await fake.until(() => goneBefore() === index + 1);
+      tookMs.push(performance.now() - leftAtMs);
+    }
+    const { p50Ms, maxMs } = summary(tookMs);
+    report('R18', '50 streams given up in the middle', { 'let go of, p50 ms': p50Ms, 'max ms': maxMs });
+    expect(maxMs).toBeLessThanOrEqual(100);
+  });
+
+  it('50 streams given up at once, before anything has come and after', async () => {
+    for (const begun of [0, 1]) {
+      const never = new Promise<void>(() => {});
+      const leaving = new AbortController();
+      const known = fake.requests.length;
+      let waiting = 0;
+      const calls = Array.from({ length: 50 }, async () => {
+        fake.next({
+          stream: {
+            before(sent) {
+              if (sent !== begun) return undefined;
+              waiting += 1;
+              return never;
+            },
+          },
+        });
+        const body = { prompt: 'a lighthouse', stream: true, partial_images: 3 };
+        const answer = await postJson(`${gateway.url}/v1/images/generations`, body, {}, { signal: leaving.signal });
+        await answer.body?.getReader().read();
+      });
+      const settled = Promise.allSettled(calls);
+      const mine = (): typeof fake.requests => fake.requests.slice(known);
+      await eventually(async () => waiting === 50);
+      if (begun > 0) await settled;
+      const leftAtMs = performance.now();
+      leaving.abort();
+      await fake.until(() => mine().every(({ fate }) => fate === 'aborted'));
+      const elapsedMs = Math.round(performance.now() - leftAtMs);
+      await settled;
+      report('R18', `50 streams given up at once ${begun === 0 ? 'before' : 'after'} a picture`, {
+        'all let go of after ms': elapsedMs,
+      });
+      expect(elapsedMs).toBeLessThanOrEqual(1000);
+    }
   });
 });

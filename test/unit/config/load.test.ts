@@ -37,6 +37,7 @@ describe('a valid file', () => {
     expect(config.server).toEqual({
       listen: ['127.0.0.1:8080'],
       trusted_proxies: [],
+      max_requests: 1000,
       timeouts: { headers: 10_000, body: 30_000, request: 300_000, keep_alive: 75_000, drain: 30_000 },
     });
     expect(config.admin).toEqual({ listen: '127.0.0.1:9090', token: '' });

@@ -24,7 +24,6 @@ describe('a provider’s refusal', () => {
   it.each<[number, ErrorCode]>([
     [400, 'invalid_value'],
     [404, 'model_not_found'],
-    [405, 'invalid_value'],
     [409, 'invalid_value'],
     [413, 'payload_too_large'],
     [415, 'unsupported_media_type'],
@@ -43,7 +42,7 @@ describe('a provider’s refusal', () => {
     });
   });
 
-  it.each([401, 402, 403])('with %i is about our credential, and its words are for the log', (status) => {
+  it.each([401, 402, 403, 407])('with %i is about our credential, and its words are for the log', (status) => {
     const error = fault(status, words);
     expect(error).toMatchObject({ code: 'upstream_auth_failed', status: 502, retry: false, curable: true });
     expect([error.message, error.publicCode, error.param].join()).not.toMatch(/their/i);
@@ -59,6 +58,12 @@ describe('a provider’s refusal', () => {
       message: 'Their words.',
       curable: false,
     });
+  });
+
+  it.each([405, 406, 411, 421, 426, 431, 499])('with %i is about the gateway’s own request', (status) => {
+    const error = fault(status, words);
+    expect(error).toMatchObject({ code: 'upstream_invalid_response', status: 502, param: undefined, curable: true });
+    expect(error.message).toBe(`The provider answered with status ${String(status)}.`);
   });
 
   it('with 408 is a timeout', () => {

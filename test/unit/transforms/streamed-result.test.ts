@@ -70,12 +70,13 @@ function streamed(
     settle(makeAnswered(reply, { attempt: index, call: { ...call, model: 'gpt-image-2', parameters: { n } } }), index),
   );
   const exchange = makeExchange({ call, target, reply: outcomes }, { attempts });
-  const { pictures } = makeStageEnv();
+  const { pictures, clock } = makeStageEnv();
   const result = streamedResult(
     exchange,
     { ...call, model: 'gpt-image-2' },
     {
       pictures,
+      clock,
       prices: createPriceBook([]),
       canHost: false,
       recoder: createRecoder({ atOnce: 1, maxWaiting: 1 }),
