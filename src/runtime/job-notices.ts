@@ -6,6 +6,7 @@ import type { WireJson } from '../pipeline/upstream.ts';
 import type { Job } from '../stores/job-store.ts';
 import type { Store } from '../stores/store.ts';
 import type { Snapshot } from './compile.ts';
+import { createFilling } from './filling.ts';
 import type { SnapshotHolder } from './snapshot.ts';
 
 export interface JobNoticesOptions {
@@ -42,24 +43,8 @@ export function createJobNotices({ clock, log, services, snapshots, random }: Jo
   const underWay = new Set<Promise<void>>();
   const connections = new Map<string, Service>();
   let timer: { cancel(): void } | undefined;
-  let filling: Promise<void> | undefined;
-  let wanted = false;
+  const { fill, underWay: filling } = createFilling(begin);
   let stopped = true;
-
-  function fill(): void {
-    wanted = true;
-    if (stopped) return;
-    filling ??= fillUp().finally(() => {
-      filling = undefined;
-      // Somebody may have asked for it in the last moment.
-      if (wanted) fill();
-    });
-  }
-
-  async function fillUp(): Promise<void> {
-    wanted = false;
-    while (await begin());
-  }
 
   /** Begins to tell of one job; false when there is none to tell of, or nobody to tell. */
   async function begin(): Promise<boolean> {
@@ -150,8 +135,8 @@ export function createJobNotices({ clock, log, services, snapshots, random }: Jo
       timer?.cancel();
       // What is over already is told of in what time there is.
       const giveUp = clock.timer(graceMs, () => end.abort(new ServiceFailure('the gateway is stopping')));
-      const isBusy = (): boolean => filling !== undefined || underWay.size > 0;
-      while (isBusy()) await Promise.all([filling, ...underWay]);
+      const isBusy = (): boolean => filling() !== undefined || underWay.size > 0;
+      while (isBusy()) await Promise.all([filling(), ...underWay]);
       stopped = true;
       giveUp.cancel();
       await Promise.all(Array.from(connections.values(), (service) => service.close()));

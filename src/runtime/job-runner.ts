@@ -8,6 +8,7 @@ import type { Clock } from '../pipeline/stage.ts';
 import type { Job } from '../stores/job-store.ts';
 import type { Store } from '../stores/store.ts';
 import type { Snapshot } from './compile.ts';
+import { createFilling } from './filling.ts';
 import { createJobDebts } from './job-debts.ts';
 import type { Lease, SnapshotHolder } from './snapshot.ts';
 
@@ -48,24 +49,7 @@ export function createJobRunner({ clock, log, snapshots, run, shutdown, onEnd }:
   const debts = createJobDebts(log);
   let stopped = true;
   let timer: { cancel(): void } | undefined;
-  let filling: Promise<void> | undefined;
-  let wanted = false;
-
-  /** Begins jobs until there are none, or enough. */
-  function fill(): void {
-    wanted = true;
-    if (stopped) return;
-    filling ??= fillUp().finally(() => {
-      filling = undefined;
-      // Somebody may have asked for it in the last moment.
-      if (wanted) fill();
-    });
-  }
-
-  async function fillUp(): Promise<void> {
-    wanted = false;
-    while (await begin());
-  }
+  const { fill, underWay: filling } = createFilling(begin);
 
   /** Begins one job; false when there is none, or no room. */
   async function begin(): Promise<boolean> {
@@ -177,7 +161,7 @@ export function createJobRunner({ clock, log, snapshots, run, shutdown, onEnd }:
       if (running.size === 0) timer?.cancel();
     },
     async idle() {
-      await filling;
+      await filling();
       while (running.size > 0) await Promise.all(Array.from(running.values(), ({ over }) => over));
       timer?.cancel();
       await payDebts();
