@@ -71,3 +71,9 @@ export async function collect(source: AsyncIterable<Uint8Array>): Promise<Uint8A
   for await (const chunk of source) gathered.add(chunk);
   return gathered.joined();
 }
+
+/** Reads what is left, for whatever it does on the way. */
+export async function readToEnd(body: ByteSource): Promise<void> {
+  const chunks = body[Symbol.asyncIterator]();
+  while ((await chunks.next()).done !== true);
+}

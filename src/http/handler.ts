@@ -1,13 +1,10 @@
 /** One request, from its head to its last byte: route, pipeline, answer, what comes afterwards, and the log line. */
 import type { IncomingMessage } from 'node:http';
 import { recordCall } from '../budget/record.ts';
-import { knownCost } from '../budget/usage.ts';
 import { GatewayError, toGatewayError } from '../errors.ts';
-import { resumable, type ByteSource } from '../body/byte-source.ts';
-import { formatUsd } from '../money.ts';
-import type { LogFields, Logger } from '../log.ts';
+import { readToEnd, resumable, type ByteSource } from '../body/byte-source.ts';
+import type { Logger } from '../log.ts';
 import type { ExchangeEnd, LiveConnection } from '../pipeline/exchange.ts';
-import { hostedLink, originOf } from '../pipeline/hosted-link.ts';
 import type { BodyResponse } from '../pipeline/response.ts';
 import { runStages, type RunningExchange } from '../pipeline/run.ts';
 import type { Clock } from '../pipeline/stage.ts';
@@ -15,12 +12,15 @@ import type { CompiledRoute, Snapshot } from '../runtime/compile.ts';
 import type { SnapshotHolder } from '../runtime/snapshot.ts';
 import { remoteAddress } from './addresses.ts';
 import { createAdmission, type Admission } from './admission.ts';
+import { answerHeaders, headerText } from './answer-headers.ts';
+import { bodyOf } from './answer-body.ts';
+import { accessFields, errorOf, failedEnd } from './exchange-end.ts';
+import { breakOff, followConnection, isGone, type ExchangeAbort } from './follow-connection.ts';
 import { corsHeaders, isPreflight, preflightHeaders } from './cors.ts';
 import { createPinger, errorEvents, isEvents, type Pinger } from './event-output.ts';
-import { eventsOfResult, renderEvents, withGrace } from './events-response.ts';
+import { withGrace } from './events-response.ts';
 import { keepBody, type KeptBody } from './kept-body.ts';
 import { openExchange, requestId, splitTarget, type OpenExchange } from './exchange.ts';
-import { renderImages, type RenderContext } from './images-response.ts';
 import { errorResponse, hasBegun, sendResponse } from './reply.ts';
 import { requestBody } from './request-body.ts';
 import type { RequestHandler } from './server.ts';
@@ -209,7 +209,10 @@ async function answer(opened: OpenExchange, { stages }: CompiledRoute, surroundi
     const { response } = exchange;
     if (response === undefined) throw new GatewayError('internal_error', 'The pipeline gave no answer.');
     if (response.kind === 'taken') return answered(response.status, connected);
-    const body = response.kind === 'body' ? response : await bodyOf(exchange, surroundings);
+    const body =
+      response.kind === 'body'
+        ? response
+        : await bodyOf(exchange, { ...surroundings, startedAtMs: surroundings.reception.startedAtMs });
     if (pinger.hasBegun && !isEvents(body)) {
       throw new GatewayError(
         'internal_error',
@@ -236,16 +239,6 @@ function answered(status: number, connected: AbortSignal): Outcome {
   return { end: { kind: 'answered', status, error: undefined }, clientGone: isGone(connected) };
 }
 
-export function errorOf({ signal }: RunningExchange, thrown: unknown): GatewayError {
-  return toGatewayError(signal.aborted ? signal.reason : thrown);
-}
-
-export function failedEnd({ log }: RunningExchange, error: GatewayError, thrown: unknown): ExchangeEnd {
-  if (error.code === 'client_closed_request') return { kind: 'aborted', status: error.status, error };
-  if (error.code === 'internal_error') log.error('internal error', { error: thrown });
-  return { kind: 'failed', status: error.status, error };
-}
-
 /** Sends an answer, and where the client's leaving is outlived reads on to its end. */
 async function deliver(
   { exchange, recorder }: OpenExchange,
@@ -269,11 +262,6 @@ async function deliver(
     body?.end();
     grace?.release();
   }
-}
-
-export async function readToEnd(body: ByteSource): Promise<void> {
-  const chunks = body[Symbol.asyncIterator]();
-  while ((await chunks.next()).done !== true);
 }
 
 /** Never throws: what was deferred has to run, whether or not anybody takes the error off our hands. */
@@ -304,96 +292,6 @@ async function sendError(
 /** Milliseconds that a caller has to take an error off our hands. */
 const errorDeadlineMs = 10_000;
 
-/** What the pictures of an exchange are written out with. */
-interface Writing {
-  readonly snapshot: Snapshot;
-  readonly reception: Pick<Reception, 'startedAtMs'>;
-  readonly pinger: Pick<Pinger, 'everyMs' | 'hasBegun'>;
-  readonly clock: Clock;
-}
-
-/** @throws GatewayError internal_error when the pipeline has given no answer that could be sent */
-export async function bodyOf(
-  exchange: RunningExchange,
-  { snapshot, reception, pinger, clock }: Writing,
-): Promise<BodyResponse> {
-  const { response, result, call, signal } = exchange;
-  if (response?.kind !== 'images' || result === undefined || call === undefined) {
-    throw new GatewayError('internal_error', 'The pipeline gave an answer without pictures.');
-  }
-  if (result.passThrough !== undefined && response.passThrough) {
-    return { kind: 'body', status: 200, headers: { 'content-type': 'application/json' }, body: result.passThrough() };
-  }
-  const nowSeconds = Math.floor(clock.now() / 1000);
-  const host = hostFor(exchange, snapshot, clock);
-  if (response.framing === 'events') {
-    const { everyMs: pingEveryMs, hasBegun } = pinger;
-    const context = { call, nowSeconds, host, clock, pingEveryMs, hasBegun, signal };
-    return renderEvents(eventsOfResult(result), response, context);
-  }
-  return renderImages(await result.read(), response, {
-    call,
-    attempts: exchange.attempts,
-    budgets: exchange.budgets,
-    log: exchange.log,
-    elapsedMs: clock.monotonic() - reception.startedAtMs,
-    nowSeconds,
-    host,
-  });
-}
-
-/** Keeps the pictures of an answer and makes links to them; undefined when no route serves them. */
-function hostFor(
-  { route, signal, live }: RunningExchange,
-  { catalogue, env }: Snapshot,
-  clock: Clock,
-): RenderContext['host'] {
-  const { path, publicUrl, signer } = catalogue.hosting;
-  if (path === undefined) return undefined;
-  const { imagesExpireAfterMs: keptForMs } = route;
-  return async function host(content, mediaType, mostMs = Infinity) {
-    const now = clock.now();
-    const keptMs = Math.min(keptForMs ?? Infinity, mostMs);
-    const expiresAtMs = keptMs === Infinity ? undefined : now + keptMs;
-    const name = await madeAlready(env.blobs.put(content, mediaType, { expiresAtMs, signal }));
-    const untilMs = now + Math.min(keptMs, signer?.lifetimeMs ?? 0);
-    return hostedLink((publicUrl ?? originOf(live)) + path, { name, untilMs }, signer);
-  };
-}
-
-/** A picture that cannot be kept has been paid for: the same call again would be paid for again. */
-async function madeAlready<Value>(work: Promise<Value>): Promise<Value> {
-  try {
-    return await work;
-  } catch (error) {
-    if (!(error instanceof GatewayError) || !error.retry) throw error;
-    throw new GatewayError(error.code, error.message, { retry: false, cause: error.cause });
-  }
-}
-
-/** The headers that every answer of a route carries. */
-export function answerHeaders(exchange: RunningExchange): ReadonlyMap<string, string> {
-  const headers = new Map(exchange.responseHeaders);
-  const { target, attempts, timings } = exchange;
-  if (attempts.length > 0) {
-    const last = attempts.at(-1);
-    headers.set('x-pinhole-attempts', String(attempts.length));
-    headers.set('x-pinhole-entity', last?.entity ?? target?.entity.id ?? '');
-    headers.set('x-pinhole-provider', last?.provider ?? '');
-    headers.set('x-pinhole-model', headerText(last?.model ?? ''));
-    const cost = knownCost(attempts);
-    if (cost !== undefined) headers.set('x-pinhole-cost-usd', formatUsd(cost));
-  }
-  const stages = Array.from(timings, ([name, elapsedMs]) => `${name};dur=${elapsedMs.toFixed(2)}`);
-  headers.set('server-timing', stages.join(', '));
-  return headers;
-}
-
-/** Model names come from callers; a header carries printable ASCII only. */
-function headerText(text: string): string {
-  return text.toWellFormed().replace(/[^\x20-\x7e]/gu, (character) => encodeURIComponent(character));
-}
-
 function noRoute(
   request: IncomingMessage,
   path: string,
@@ -423,65 +321,11 @@ async function answerWithoutRoute(
   });
 }
 
-interface ExchangeAbort {
-  /** Aborted when the client leaves, unless that is outlived, and when the gateway stops waiting. */
-  readonly signal: AbortSignal;
-  /** Aborted when `signal` is, and when the client leaves in any case. */
-  readonly connected: AbortSignal;
-  abort(reason: GatewayError): void;
-  /** From here on the client's leaving does not abort `signal`. */
-  outliveClient(): void;
-  release(): void;
-}
-
-function followConnection({ request, answer }: LiveConnection, shutdown: AbortSignal): ExchangeAbort {
-  const controller = new AbortController();
-  const connected = new AbortController();
-  let outlived = false;
-  const abort = (reason: GatewayError): void => {
-    controller.abort(reason);
-    connected.abort(reason);
-  };
-  const left = (): void => {
-    const complete = answer.kind === 'response' && answer.response.writableFinished;
-    if (complete) return;
-    const reason = new GatewayError('client_closed_request', 'The client went away.');
-    if (outlived) connected.abort(reason);
-    else abort(reason);
-  };
-  const stop = (): void => abort(new GatewayError('overloaded', 'The gateway is shutting down.'));
-  const connection = answer.kind === 'response' ? answer.response : answer.socket;
-  connection.once('close', left);
-  shutdown.addEventListener('abort', stop, { once: true });
-  if (request.socket.destroyed) left();
-  return {
-    signal: controller.signal,
-    connected: connected.signal,
-    abort,
-    outliveClient() {
-      outlived = true;
-    },
-    release() {
-      connection.off('close', left);
-      shutdown.removeEventListener('abort', stop);
-    },
-  };
-}
-
-/** Whether it was the client that ended the connection. */
-function isGone({ reason }: AbortSignal): boolean {
-  return reason instanceof GatewayError && reason.code === 'client_closed_request';
-}
-
 function startDeadline(abort: ExchangeAbort, { server }: Snapshot, clock: Clock): { cancel(): void } {
   const timeoutMs = server.timeouts.request;
   return clock.timer(timeoutMs, () =>
     abort.abort(new GatewayError('upstream_timeout', `The request took longer than ${timeoutMs / 1000} seconds.`)),
   );
-}
-
-function breakOff({ answer }: LiveConnection): void {
-  (answer.kind === 'response' ? answer.response : answer.socket).destroy();
 }
 
 function logAccess(exchange: RunningExchange, reception: Reception, { end, clientGone }: Outcome, clock: Clock): void {
@@ -495,25 +339,4 @@ function logAccess(exchange: RunningExchange, reception: Reception, { end, clien
     // Its answer was made and kept all the same.
     ...(clientGone && end.kind !== 'aborted' ? { client_gone: true } : {}),
   });
-}
-
-/** What the log says of an exchange that is over. */
-export function accessFields(exchange: RunningExchange, end: ExchangeEnd): LogFields {
-  const { caller, target, call, attempts } = exchange;
-  const last = attempts.at(-1);
-  const error = end.error instanceof GatewayError ? end.error : undefined;
-  return {
-    consumer: caller?.consumer?.id,
-    user: caller?.consumer?.user,
-    end_user: caller?.endUser,
-    session: caller?.session,
-    operation: call?.operation,
-    alias: target?.alias,
-    entity: last?.entity,
-    model: last?.model,
-    attempts: attempts.length,
-    reused: exchange.reused?.kind,
-    images: attempts.reduce((sum, attempt) => sum + (attempt.images ?? 0), 0),
-    ...(error === undefined ? {} : { code: error.code, error: error.cause ?? error.message }),
-  };
 }

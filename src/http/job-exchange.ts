@@ -1,5 +1,6 @@
 /** A job's call: the request that was kept is made again as an exchange of its own, for which nobody waits. */
 import type { Blob } from '../blobs/blob-store.ts';
+import { readToEnd } from '../body/byte-source.ts';
 import { recordCall } from '../budget/record.ts';
 import { GatewayError, toGatewayError } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -17,7 +18,9 @@ import { errorResponse } from './reply.ts';
 import { openRequest, replayed } from './job-request.ts';
 import { openExchange, splitTarget, type OpenExchange } from './exchange.ts';
 import { endUnbegun, isStopping, trackJob } from './running-job.ts';
-import { accessFields, answerHeaders, bodyOf, errorOf, failedEnd, readToEnd } from './handler.ts';
+import { bodyOf } from './answer-body.ts';
+import { answerHeaders } from './answer-headers.ts';
+import { accessFields, errorOf, failedEnd } from './exchange-end.ts';
 
 /** A job that is somebody's to run. */
 export interface HeldJob {
@@ -170,9 +173,7 @@ async function answer(
     }
     const pinger = { everyMs: undefined, hasBegun: false };
     const body: BodyResponse =
-      response.kind === 'body'
-        ? response
-        : await bodyOf(exchange, { snapshot, reception: { startedAtMs }, pinger, clock });
+      response.kind === 'body' ? response : await bodyOf(exchange, { snapshot, startedAtMs, pinger, clock });
     const headers = answerHeaders(exchange);
     const written = recording.answer(recorder()?.answer(body, headers) ?? body, headers);
     if (!(written.body instanceof Uint8Array)) await readToEnd(written.body);
