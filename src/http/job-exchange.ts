@@ -13,7 +13,7 @@ import type { Clock } from '../pipeline/stage.ts';
 import type { CompiledRoute, Snapshot } from '../runtime/compile.ts';
 import type { Job, JobEnd } from '../stores/job-store.ts';
 import { createAnswerRecording, type AnswerRecording } from '../transforms/answer-recording.ts';
-import { keepAnswer } from '../transforms/kept-answer.ts';
+import { keepAnswer, withDeadline } from '../transforms/kept-answer.ts';
 import { errorResponse } from './reply.ts';
 import { openRequest, replayed } from './job-request.ts';
 import { openExchange, splitTarget, type OpenExchange } from './exchange.ts';
@@ -42,9 +42,6 @@ export type JobResult =
 
 /** Runs a job. Never rejects: whatever goes wrong is its end. */
 export type RunJob = (held: HeldJob) => Promise<JobResult>;
-
-/** Milliseconds for writing a result to where it is kept. */
-const keepMs = 120_000;
 
 export function createJobExchange({ clock, log }: { readonly clock: Clock; readonly log: Logger }): RunJob {
   return async function runJob(held) {
@@ -212,21 +209,18 @@ async function kept(
   clock: Clock,
 ): Promise<Answered> {
   if ('error' in answered.outcome) return answered;
-  const { answers } = snapshot.env;
-  const keptUntilMs = clock.now() + snapshot.catalogue.jobs.keptMs;
-  const late = new AbortController();
-  const timer = clock.timer(keepMs, () => late.abort(new Error(`not written within ${keepMs / 1000} seconds`)));
+  const { env, catalogue } = snapshot;
+  const keptUntilMs = clock.now() + catalogue.jobs.keptMs;
   try {
     const recorded = await recording.finish();
     if (recorded.kind === 'nothing') throw new Error('there was no answer');
     if (recorded.kind === 'unkept') throw recorded.cause;
-    return { ...answered, outcome: await keepAnswer(recorded, answers, { keptUntilMs, signal: late.signal }) };
+    const outcome = await withDeadline(env, (signal) => keepAnswer(recorded, env.answers, { keptUntilMs, signal }));
+    return { ...answered, outcome };
   } catch (cause) {
     const message = 'The picture was made, but its answer could not be kept.';
     const error = new GatewayError('overloaded', message, { retry: false, cause });
     return { end: { kind: 'failed', status: error.status, error }, outcome: { error: jobError(error) } };
-  } finally {
-    timer.cancel();
   }
 }
 

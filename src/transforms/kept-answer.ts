@@ -109,7 +109,7 @@ const keepMs = 120_000;
 
 /** Work that keeps an answer, and is given up when it takes too long. @throws GatewayError overloaded */
 export async function withDeadline<Value>(
-  { clock }: StageEnv,
+  { clock }: Pick<StageEnv, 'clock'>,
   work: (signal: AbortSignal) => Promise<Value>,
 ): Promise<Value> {
   const deadline = new AbortController();
